@@ -1,0 +1,72 @@
+# `make help` lists the targets. Two environments, because the server's needs numpy < 2 and no torch
+# while training and tests need numpy >= 2: .venv/server and .venv/dev.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+HTTP_PORT ?= 8000
+GRPC_PORT ?= 8001
+METRICS_PORT ?= 8002
+MODEL_REPOSITORY ?= model_repository
+CHECKPOINT ?= checkpoints/mobilebert-imdb
+# The first interpreter that the pinned packages have wheels for; `serving.preflight` explains when there is none.
+PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+	&& echo "$$python" && exit; done; echo python3)
+
+SERVER := .venv/server
+DEV := .venv/dev
+
+.PHONY: help serve export test lint lock train train-smoke bench perf-analyzer clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: export ## Serve on 127.0.0.1 (HTTP_PORT, GRPC_PORT, METRICS_PORT, MODEL_REPOSITORY override)
+	@exec $(SERVER)/bin/python -m serving --model-repository "$(MODEL_REPOSITORY)" \
+		--http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
+
+export: $(SERVER)/.installed ## Export CHECKPOINT into MODEL_REPOSITORY where it is missing or out of date
+	@$(SERVER)/bin/python -m export publish --checkpoint "$(CHECKPOINT)" --repository "$(MODEL_REPOSITORY)" --if-stale
+
+test: $(SERVER)/.installed $(DEV)/.installed ## Run the whole test suite (PYTEST_ARGS adds options)
+	@$(DEV)/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: $(DEV)/.installed ## Check style and types (ruff, mypy)
+	@$(DEV)/bin/ruff check .
+	@$(DEV)/bin/ruff format --check .
+	@$(DEV)/bin/mypy
+
+train: $(DEV)/.installed ## Fine-tune google/mobilebert-uncased on IMDB (a GPU is advised)
+	@exec $(DEV)/bin/python -m training.finetune $(TRAIN_ARGS)
+
+train-smoke: $(SERVER)/.installed $(DEV)/.installed ## Raw text to an exportable checkpoint in two minutes on a CPU
+	@$(DEV)/bin/python -m training.smoke
+
+bench: $(SERVER)/.installed $(DEV)/.installed perf-analyzer ## Run every benchmark (25 minutes) into benchmarks/results/
+	@exec $(DEV)/bin/python -m benchmarks $(BENCH_ARGS)
+
+perf-analyzer: $(SERVER)/.installed $(DEV)/.installed ## Fetch the real perf_analyzer into .cache/
+	@$(DEV)/bin/python -m benchmarks fetch-perf-analyzer
+
+lock: ## Pin requirements/*.txt anew from requirements/*.in
+	@$(PYTHON) -m venv .venv/lock
+	@.venv/lock/bin/pip install -q pip-tools==7.6.2
+	@for name in server dev; do \
+		CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/pip-compile -q --upgrade --strip-extras --no-emit-index-url \
+			--no-emit-find-links --no-emit-trusted-host -o requirements/$$name.txt requirements/$$name.in; done
+	@# A CPU build's local version label is not on every index.
+	@sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements/dev.txt
+
+clean: ## Remove the environments, caches and exported artefacts
+	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .benchmarks
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@git clean -fdXq model_repository
+
+$(SERVER)/.installed $(DEV)/.installed: .venv/%/.installed: requirements/%.txt
+	@$(PYTHON) -m serving.preflight
+	@echo "Installing requirements/$*.txt into .venv/$* (once)"
+	@$(PYTHON) -m venv .venv/$*
+	@.venv/$*/bin/pip install -q --disable-pip-version-check -r requirements/$*.txt
+	@touch $@
