@@ -1,0 +1,24 @@
+"""Checkpoint to Triton: folds a MobileBERT classifier into ONNX, checks it, publishes it as a new version.
+
+    from export import build_fp32, load_checkpoint
+    onnx.save(build_fp32(load_checkpoint("checkpoints/mobilebert-imdb")), "model.onnx")
+
+Names are imported on first use, so that `python -m export --if-stale` need not wait for onnx.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "build_fp16": "export.api",
+    "build_fp32": "export.api",
+    "CheckpointError": "export.checkpoint",
+    "load_checkpoint": "export.checkpoint",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'export' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,12 @@
+"""One function a precision: checkpoint in, ONNX model out."""
+
+from onnx import ModelProto
+
+from export.checkpoint import Checkpoint
+from export.folding import fold
+from export.graph import Precision, build_graph
+
+
+def build_fp32(checkpoint: Checkpoint) -> ModelProto:
+    """The folded, packed graph in float32."""
+    return build_graph(checkpoint, fold(checkpoint.config, checkpoint.weights), Precision())

@@ -1,0 +1,114 @@
+"""The fields of a MobileBERT config.json that shape the graph, and clear refusals for what it cannot hold.
+
+Source of names, defaults and meaning: transformers' MobileBertConfig.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be exported; the message names the file or field and says what to do."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The supported part of MobileBertConfig; `labels` lists id2label in the order of the logits."""
+
+    labels: tuple[str, ...]
+    vocab_size: int = 30522
+    hidden_size: int = 512
+    num_hidden_layers: int = 24
+    num_attention_heads: int = 4
+    intermediate_size: int = 512
+    embedding_size: int = 128
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    pad_token_id: int = 0
+    intra_bottleneck_size: int = 128
+    num_feedforward_networks: int = 4
+    trigram_input: bool = True
+    use_bottleneck_attention: bool = False
+    key_query_shared_bottleneck: bool = True
+    classifier_activation: bool = True
+
+    @property
+    def head_size(self) -> int:
+        return self.intra_bottleneck_size // self.num_attention_heads
+
+    @property
+    def transforms_embeddings(self) -> bool:
+        """Whether the checkpoint has an embedding_transformation between word embeddings and stream."""
+        return self.trigram_input or self.embedding_size != self.hidden_size
+
+
+# Field -> (the only value the graph holds, transformers' default, what a user can do about another value).
+_REQUIRED: dict[str, tuple[Any, Any, str]] = {
+    "model_type": ("mobilebert", None, "export reads MobileBERT checkpoints only"),
+    "normalization_type": ("no_norm", "no_norm", "only no_norm folds; fine-tune google/mobilebert-uncased"),
+    "use_bottleneck": (True, True, "only bottleneck models fold; fine-tune google/mobilebert-uncased"),
+    "hidden_act": ("relu", "relu", "only relu is supported; fine-tune with hidden_act='relu'"),
+}
+_ARCHITECTURE = "MobileBertForSequenceClassification"
+_MAY_BE_ZERO = {"num_hidden_layers", "pad_token_id"}
+
+
+def parse_config(raw: Mapping[str, Any]) -> ModelConfig:
+    """Read the parsed config.json `raw`.
+
+    Raises:
+        CheckpointError: a field holds a value that the graph does not support.
+    """
+    _refuse_unsupported(raw)
+    known = {field.name for field in fields(ModelConfig)} - {"labels"}
+    config = ModelConfig(
+        labels=_labels(raw), **{name: raw[name] for name in known if raw.get(name) is not None}
+    )
+    _check_numbers(config)
+    return config
+
+
+def _refuse_unsupported(raw: Mapping[str, Any]) -> None:
+    for field, (wanted, default, advice) in _REQUIRED.items():
+        if raw.get(field, default) != wanted:
+            raise CheckpointError(f"config.json: {field} is {raw.get(field, default)!r}: {advice}")
+    architectures = raw.get("architectures") or [_ARCHITECTURE]
+    if _ARCHITECTURE not in architectures:
+        raise CheckpointError(f"config.json: architectures is {architectures}: fine-tune {_ARCHITECTURE}")
+    if raw.get("problem_type") not in (None, "single_label_classification"):
+        raise CheckpointError(
+            f"config.json: problem_type is {raw['problem_type']!r}: only single_label_classification is supported"
+        )
+
+
+def _labels(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    id2label = {int(key): str(value) for key, value in (raw.get("id2label") or {}).items()}
+    if not id2label:
+        id2label = {i: f"LABEL_{i}" for i in range(int(raw.get("num_labels") or 2))}
+    if len(id2label) < 2 or sorted(id2label) != list(range(len(id2label))):
+        raise CheckpointError("config.json: id2label must name at least two labels, numbered 0, 1, 2, ...")
+    return tuple(id2label[i] for i in range(len(id2label)))
+
+
+def _check_numbers(config: ModelConfig) -> None:
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.type is int:
+            least = 0 if field.name in _MAY_BE_ZERO else 1
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise CheckpointError(
+                    f"config.json: {field.name} is {value!r}: it must be an integer >= {least}"
+                )
+        if field.type is bool and not isinstance(value, bool):
+            raise CheckpointError(f"config.json: {field.name} is {value!r}: it must be true or false")
+    if config.pad_token_id >= config.vocab_size:
+        raise CheckpointError("config.json: pad_token_id must be smaller than vocab_size")
+    if config.intra_bottleneck_size % config.num_attention_heads:
+        raise CheckpointError("config.json: num_attention_heads must divide intra_bottleneck_size")
+    unshared = not config.use_bottleneck_attention and not config.key_query_shared_bottleneck
+    if unshared and config.intra_bottleneck_size != config.hidden_size:
+        raise CheckpointError(
+            "config.json: key_query_shared_bottleneck is false, so hidden_size must equal intra_bottleneck_size "
+            "(transformers cannot run other checkpoints either)"
+        )

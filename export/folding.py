@@ -1,0 +1,256 @@
+"""The algebra that removes MobileBERT's norms: every NoNorm vanishes into its neighbours, exactly.
+
+NoNorm is `y = w*x + b` per channel (MobileBERT, arXiv:2004.02984, section 3.3). A residual stream is kept as
+
+    h = C*u + e          C, e: [width] constants known at export; u: what the graph computes
+
+so that a block `h' = w*(D x + d + h) + b` becomes one matrix product with the residual as its addend,
+
+    u' = (D/C) x + u     C' = w*C,  e' = w*(d + e) + b
+
+and a reader of the stream, `W h + v`, becomes `(W*C) u + (W e + v)`. Everything is float64 until the graph is
+written. Three more identities save work: a bottleneck and the query, key or value behind it are both linear,
+so they compose into one matrix; the key's bias shifts all scores of a query alike, which softmax ignores;
+and attention weights sum to 1, so the value's bias passes through attention unchanged and folds behind it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.config import ModelConfig
+
+Array = NDArray[np.float64]
+Weights = Mapping[str, NDArray[Any]]
+
+# Past these bounds a stream's scale is reset by an explicit multiplication, far from float32's own limits.
+SCALE_BOUNDS = (2.0**-20, 2.0**20)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """`y = weight @ x + bias`; weight [out, in], bias [out] or none."""
+
+    weight: Array
+    bias: Array | None = None
+
+
+@dataclass(frozen=True)
+class Norm:
+    """NoNorm: `y = weight*x + bias`, both [width]."""
+
+    weight: Array
+    bias: Array
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What the graph's tensor u means: `h = scale*u + offset`, both [width]."""
+
+    scale: Array
+    offset: Array
+
+
+@dataclass(frozen=True)
+class Update:
+    """`u' = factor * (weight @ x + u)`: a block's last product added to its stream; factor [width] is rare."""
+
+    weight: Array
+    factor: Array | None = None
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """`u' = update(relu(expand(u)))`."""
+
+    expand: Linear
+    update: Update
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One transformer layer between two states of the wide stream.
+
+    read: [4*narrow, wide]: the narrow stream's start, queries (scores' 1/sqrt(head size) included), keys and
+    values, all read from the wide stream by one product.
+    attention: the attention output's product into the narrow stream.
+    output: the narrow stream's product into the wide one.
+    """
+
+    read: Linear
+    attention: Update
+    feed_forward: tuple[FeedForward, ...]
+    output: Update
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The whole classifier; graph.py turns it into ONNX.
+
+    words: [vocab + 1, embedding]; the last row is zero and stands for "no neighbour".
+    positions: [max positions, wide], all of the embeddings' constants included.
+    transformation: the trigram's product (weight [wide, 3*embedding]: next, current, previous token), or the
+    embedding's own when there is no trigram; None where word embeddings enter the stream as they are.
+    pooler: followed by tanh; None where the first token goes straight to the classifier.
+    """
+
+    words: Array
+    positions: Array
+    transformation: Linear | None
+    layers: tuple[Layer, ...]
+    pooler: Linear | None
+    classifier: Linear
+
+
+def read_stream(stream: Stream, dense: Linear) -> Linear:
+    """`W h + v` as a function of u: `(W*C) u + (W e + v)`."""
+    return Linear(dense.weight * stream.scale, _bias(dense) + dense.weight @ stream.offset)
+
+
+def update_stream(stream: Stream, dense: Linear, norm: Norm) -> tuple[Update, Stream]:
+    """`h' = w*(D x + d + h) + b` as `u' = u + (D/C) x` and the stream that u' belongs to.
+
+    Where `C' = w*C` holds a (nearly) zero or huge entry, u' is multiplied by C' and the scale starts afresh at 1.
+    """
+    weight = dense.weight / stream.scale[:, None]
+    after = Stream(norm.weight * stream.scale, norm.weight * (_bias(dense) + stream.offset) + norm.bias)
+    if _in_bounds(after.scale):
+        return Update(weight), after
+    return Update(weight, factor=after.scale), Stream(np.ones_like(after.scale), after.offset)
+
+
+def compose(outer: Linear, inner: Linear) -> Linear:
+    """`outer(inner(x))` as one product."""
+    return Linear(outer.weight @ inner.weight, outer.weight @ _bias(inner) + _bias(outer))
+
+
+def apply_norm(norm: Norm, dense: Linear) -> Linear:
+    """`norm(dense(x))` as one product."""
+    return Linear(norm.weight[:, None] * dense.weight, norm.weight * _bias(dense) + norm.bias)
+
+
+def stack(parts: list[Linear]) -> Linear:
+    """Products of the same input, one below the other."""
+    return Linear(np.concatenate([p.weight for p in parts]), np.concatenate([_bias(p) for p in parts]))
+
+
+def fold(config: ModelConfig, weights: Weights) -> Folded:
+    """Fold a checkpoint's weights (transformers' names) in float64."""
+    source = _Source(weights)
+    words, positions, transformation = _fold_embeddings(config, source)
+    stream = Stream(np.ones(config.hidden_size), np.zeros(config.hidden_size))
+    layers = []
+    for index in range(config.num_hidden_layers):
+        layer, stream = _fold_layer(config, source.under(f"mobilebert.encoder.layer.{index}"), stream)
+        layers.append(layer)
+    pooler = (
+        read_stream(stream, source.dense("mobilebert.pooler.dense")) if config.classifier_activation else None
+    )
+    classifier = source.dense("classifier")
+    return Folded(
+        words=words,
+        positions=positions,
+        transformation=transformation,
+        layers=tuple(layers),
+        pooler=pooler,
+        classifier=classifier if pooler else read_stream(stream, classifier),
+    )
+
+
+class _Source:
+    """Reads parameters by transformers' names, relative to a prefix, as float64."""
+
+    def __init__(self, weights: Weights, prefix: str = "") -> None:
+        self._weights, self._prefix = weights, prefix
+
+    def under(self, name: str) -> "_Source":
+        return _Source(self._weights, f"{self._prefix}{name}.")
+
+    def array(self, name: str) -> Array:
+        return np.asarray(self._weights[f"{self._prefix}{name}"], dtype=np.float64)
+
+    def dense(self, name: str) -> Linear:
+        return Linear(self.array(f"{name}.weight"), self.array(f"{name}.bias"))
+
+    def norm(self, name: str) -> Norm:
+        return Norm(self.array(f"{name}.weight"), self.array(f"{name}.bias"))
+
+
+def _fold_embeddings(config: ModelConfig, source: _Source) -> tuple[Array, Array, Linear | None]:
+    source = source.under("mobilebert.embeddings")
+    norm = source.norm("LayerNorm")
+    words = source.array("word_embeddings.weight")
+    words = np.concatenate([words, np.zeros((1, words.shape[1]))])
+    constant = source.array("position_embeddings.weight") + source.array("token_type_embeddings.weight")[0]
+    if not config.transforms_embeddings:
+        return words * norm.weight, constant * norm.weight + norm.bias, None
+    dense = source.dense("embedding_transformation")
+    positions = (constant + dense.bias) * norm.weight + norm.bias
+    return words, positions, Linear(norm.weight[:, None] * dense.weight)
+
+
+def _fold_layer(config: ModelConfig, source: _Source, wide: Stream) -> tuple[Layer, Stream]:
+    start, query, key, value = _attention_inputs(config, source)
+    root = config.head_size**-0.5
+    query = Linear(query.weight * root, _bias(query) * root)
+    value = read_stream(wide, value)
+    read = stack(
+        [
+            read_stream(wide, start),
+            read_stream(wide, query),
+            _unbiased(read_stream(wide, key)),
+            _unbiased(value),
+        ]
+    )
+    context = Stream(np.ones(config.intra_bottleneck_size), _bias(value))
+    narrow = Stream(np.ones(config.intra_bottleneck_size), np.zeros(config.intra_bottleneck_size))
+    attention, narrow = update_stream(
+        narrow,
+        read_stream(context, source.dense("attention.output.dense")),
+        source.norm("attention.output.LayerNorm"),
+    )
+    feed_forward = []
+    for block in [source.under(f"ffn.{i}") for i in range(config.num_feedforward_networks - 1)] + [source]:
+        expand = read_stream(narrow, block.dense("intermediate.dense"))
+        update, narrow = update_stream(narrow, block.dense("output.dense"), block.norm("output.LayerNorm"))
+        feed_forward.append(FeedForward(expand, update))
+    output, wide = update_stream(
+        wide,
+        read_stream(narrow, source.dense("output.bottleneck.dense")),
+        source.norm("output.bottleneck.LayerNorm"),
+    )
+    return Layer(read, attention, tuple(feed_forward), output), wide
+
+
+def _attention_inputs(config: ModelConfig, source: _Source) -> tuple[Linear, Linear, Linear, Linear]:
+    """The narrow stream's start, query, key and value as products of the wide state h."""
+
+    def bottleneck(name: str) -> Linear:
+        return apply_norm(
+            source.norm(f"bottleneck.{name}.LayerNorm"), source.dense(f"bottleneck.{name}.dense")
+        )
+
+    start = bottleneck("input")
+    query, key, value = (source.dense(f"attention.self.{name}") for name in ("query", "key", "value"))
+    if config.use_bottleneck_attention:
+        return start, compose(query, start), compose(key, start), compose(value, start)
+    if config.key_query_shared_bottleneck:
+        shared = bottleneck("attention")
+        return start, compose(query, shared), compose(key, shared), value
+    return start, query, key, value
+
+
+def _unbiased(dense: Linear) -> Linear:
+    return Linear(dense.weight)
+
+
+def _bias(dense: Linear) -> Array:
+    return np.zeros(len(dense.weight)) if dense.bias is None else dense.bias
+
+
+def _in_bounds(scale: Array) -> bool:
+    low, high = SCALE_BOUNDS
+    return bool(np.all((np.abs(scale) >= low) & (np.abs(scale) <= high)))

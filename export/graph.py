@@ -1,0 +1,195 @@
+"""Turns folded weights into ONNX: packed rows in; label, score, probabilities and logits out.
+
+Inputs: `input_ids` [F] int64, all rows one after another, and `item_lengths` [B] int32. Every linear layer works
+on the packed [tokens, width] matrix; attention alone is padded, by Gather, to [rows, longest, width].
+Outputs: `label` [B, 1] string, `score` [B, 1], `probabilities` [B, labels], `logits` [B, labels], all float32.
+
+A precision is a subclass of `Precision`: every product of the graph goes through its `linear`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper
+
+from export.builder import CONTRIB, GraphBuilder
+from export.checkpoint import Checkpoint
+from export.folding import Array, Folded, Layer, Linear, Update
+from export.packing import Packed, Vocabulary, pack_rows
+
+# Parts of Layer.read, in order.
+START, QUERY, KEY, VALUE = range(4)
+
+
+class Precision:
+    """How products and tables are written; this one is float32, and the base of the others.
+
+    Names are stable: `embeddings`, `layer<i>.read`, `layer<i>.attention`, `layer<i>.ffn<j>.in`,
+    `layer<i>.ffn<j>.out`, `layer<i>.output`, `pooler`, `logits`; in the last layer `layer<i>.read.first`
+    (start and query of first tokens) and `layer<i>.read.all` (key and value) stand for `layer<i>.read`. A
+    product's result has its name; `in` is after its Relu; `out`, `attention` and `output` are after the residual.
+    """
+
+    dtype: type[np.floating] = np.float32
+
+    def linear(
+        self,
+        g: GraphBuilder,
+        name: str,
+        x: str,
+        dense: Linear,
+        residual: str | None = None,
+        relu: bool = False,
+    ) -> str:
+        """`x @ weight.T + bias` or `+ residual`, then Relu if asked; x is [rows, in]."""
+        weight = g.constant(f"{name}.weight", np.ascontiguousarray(dense.weight.T).astype(self.dtype))
+        bias = None if dense.bias is None else g.constant(f"{name}.bias", dense.bias.astype(self.dtype))
+        addends = [addend for addend in (residual, bias) if addend]
+        product = g.node("Gemm", x, weight, *addends, name=f"{name}.product" if relu else name)
+        return g.node("Relu", product, name=name) if relu else product
+
+    def lookup(self, g: GraphBuilder, name: str, table: Array, indices: str) -> str:
+        """Rows of `table` at `indices`."""
+        return g.node("Gather", g.constant(f"{name}.table", table.astype(self.dtype)), indices, name=name)
+
+    def rescale(self, g: GraphBuilder, name: str, x: str, factor: Array) -> str:
+        """`x * factor`, per channel."""
+        return g.node("Mul", x, g.constant(f"{name}.factor", factor.astype(self.dtype)), name=name)
+
+    def attend(
+        self, g: GraphBuilder, name: str, query: str, key: str, value: str, lengths: str, heads: int
+    ) -> str:
+        """Softmax attention on padded [B, S, width] tensors; queries carry the 1/sqrt(head size)."""
+        inputs = (query, key, value, "", lengths)
+        return g.node("MultiHeadAttention", *inputs, domain=CONTRIB, num_heads=heads, scale=1.0, name=name)
+
+    def to_float32(self, g: GraphBuilder, name: str, x: str) -> str:
+        """`x` as float32: the pooler, the classifier and softmax stay in full precision."""
+        return x
+
+
+def build_graph(checkpoint: Checkpoint, folded: Folded, precision: Precision) -> ModelProto:
+    """The ONNX model of `folded` (see `folding.fold`) in the given precision, checked by onnx."""
+    config, g = checkpoint.config, GraphBuilder()
+    vocabulary = Vocabulary(config.vocab_size, config.pad_token_id, checkpoint.unk_token_id)
+    rows = pack_rows(g, vocabulary, config.max_position_embeddings, config.trigram_input)
+    encoder = Encoder(g, rows, precision, config.num_attention_heads)
+    first = encoder.run(folded)
+    _write_head(g, precision, folded, first, config.labels)
+    inputs = [
+        helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["ids"]),
+        helper.make_tensor_value_info("item_lengths", TensorProto.INT32, ["rows"]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("label", TensorProto.STRING, ["rows", 1]),
+        helper.make_tensor_value_info("score", TensorProto.FLOAT, ["rows", 1]),
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", len(config.labels)]),
+        helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", len(config.labels)]),
+    ]
+    return g.model(
+        "mobilebert", inputs, outputs, f"MobileBERT classifier, checkpoint {checkpoint.sha256[:12]}"
+    )
+
+
+class Encoder:
+    """Writes embeddings and transformer layers; its state is the builder alone."""
+
+    def __init__(self, g: GraphBuilder, rows: Packed, precision: Precision, heads: int) -> None:
+        self._g, self._rows, self._precision, self._heads = g, rows, precision, heads
+
+    def run(self, folded: Folded) -> str:
+        """[B, wide]: the last state of every row's first token."""
+        wide = self._embeddings(folded)
+        if not folded.layers:
+            return self._g.node("Gather", wide, self._rows.first, name="first")
+        parts = self._part_indices()
+        for index, layer in enumerate(folded.layers[:-1]):
+            wide = self._layer(f"layer{index}", layer, wide, parts)
+        return self._last_layer(f"layer{len(folded.layers) - 1}", folded.layers[-1], wide)
+
+    def _embeddings(self, folded: Folded) -> str:
+        words = self._precision.lookup(self._g, "words", folded.words, self._rows.ids)
+        positions = self._precision.lookup(self._g, "positions", folded.positions, self._rows.position)
+        if folded.transformation is None:
+            return self._g.node("Add", words, positions, name="embeddings")
+        flat = self._g.node("Reshape", words, [-1, folded.transformation.weight.shape[1]], name="words.flat")
+        return self._precision.linear(self._g, "embeddings", flat, folded.transformation, residual=positions)
+
+    def _part_indices(self) -> list[str]:
+        """Indices of START [T], QUERY, KEY and VALUE [B, S] in read's result, seen as [4*T, narrow].
+
+        The Gather that pads keys and queries so also splits the fused product, at no further cost.
+        """
+        g = self._g
+        token = g.node("Range", 0, g.node("Size", self._rows.position), 1, name="rows/token")
+        start = g.node("Mul", token, 4, name="rows/start")
+        cell = g.node("Mul", self._rows.gather, 4)
+        return [start, *(g.node("Add", cell, part, name=f"rows/part{part}") for part in (QUERY, KEY, VALUE))]
+
+    def _layer(self, name: str, layer: Layer, wide: str, parts: list[str]) -> str:
+        read = self._precision.linear(self._g, f"{name}.read", wide, layer.read)
+        narrow = len(layer.read.weight) // 4
+        split = self._g.node("Reshape", read, [-1, narrow], name=f"{name}.parts")
+        start, query, key, value = (
+            self._g.node("Gather", split, index, name=f"{name}.{part}")
+            for part, index in zip(("start", "query", "key", "value"), parts, strict=True)
+        )
+        context = self._attend(name, query, key, value, narrow)
+        context = self._g.node("Gather", context, self._rows.scatter, name=f"{name}.context")
+        return self._tail(name, layer, context, start, wide)
+
+    def _last_layer(self, name: str, layer: Layer, wide: str) -> str:
+        """Beyond attention only first tokens count, so all but keys and values is computed for them alone."""
+        g, narrow = self._g, len(layer.read.weight) // 4
+        first = g.node("Gather", wide, self._rows.first, name=f"{name}.first")
+        read_first = self._precision.linear(
+            g, f"{name}.read.first", first, _rows_of(layer.read, 0, 2 * narrow)
+        )
+        read_all = self._precision.linear(
+            g, f"{name}.read.all", wide, _rows_of(layer.read, 2 * narrow, 4 * narrow)
+        )
+        start, query = g.nodes("Split", read_first, outputs=[f"{name}.start", f"{name}.query"], axis=1)
+        query = g.node("Unsqueeze", query, [1], name=f"{name}.query3d")
+        both = g.node("Reshape", read_all, [-1, narrow], name=f"{name}.parts")
+        cell = g.node("Mul", self._rows.gather, 2)
+        key = g.node("Gather", both, cell, name=f"{name}.key")
+        value = g.node("Gather", both, g.node("Add", cell, 1), name=f"{name}.value")
+        context = self._attend(name, query, key, value, narrow)
+        return self._tail(name, layer, context, start, first)
+
+    def _attend(self, name: str, query: str, key: str, value: str, narrow: int) -> str:
+        """[cells, narrow]."""
+        lengths = self._rows.lengths
+        context = self._precision.attend(self._g, f"{name}.attended", query, key, value, lengths, self._heads)
+        return self._g.node("Reshape", context, [-1, narrow], name=f"{name}.cells")
+
+    def _tail(self, name: str, layer: Layer, context: str, start: str, wide: str) -> str:
+        narrow = self._update(f"{name}.attention", context, layer.attention, start)
+        for index, block in enumerate(layer.feed_forward):
+            hidden = self._precision.linear(self._g, f"{name}.ffn{index}.in", narrow, block.expand, relu=True)
+            narrow = self._update(f"{name}.ffn{index}.out", hidden, block.update, narrow)
+        return self._update(f"{name}.output", narrow, layer.output, wide)
+
+    def _update(self, name: str, x: str, update: Update, stream: str) -> str:
+        after = self._precision.linear(self._g, name, x, Linear(update.weight), residual=stream)
+        if update.factor is None:
+            return after
+        return self._precision.rescale(self._g, f"{name}.rescaled", after, update.factor)
+
+
+def _rows_of(dense: Linear, start: int, stop: int) -> Linear:
+    return Linear(dense.weight[start:stop], None if dense.bias is None else dense.bias[start:stop])
+
+
+def _write_head(
+    g: GraphBuilder, precision: Precision, folded: Folded, first: str, labels: tuple[str, ...]
+) -> None:
+    """Classifier in float32, softmax, and the label's name."""
+    full, pooled = Precision(), precision.to_float32(g, "pooled", first)
+    if folded.pooler is not None:
+        pooled = g.node("Tanh", full.linear(g, "pooler", pooled, folded.pooler), name="pooled.tanh")
+    full.linear(g, "logits", pooled, folded.classifier)
+    g.node("Softmax", "logits", axis=-1, name="probabilities")
+    g.node("ReduceMax", "probabilities", axes=[1], keepdims=1, name="score")
+    best = g.node("ArgMax", "logits", axis=1, keepdims=1, name="best")
+    names: NDArray[np.object_] = np.array(labels, dtype=object)
+    g.node("Gather", g.constant("labels", names), best, name="label")
