@@ -1,0 +1,40 @@
+"""Classify texts on a Triton server, over HTTP or gRPC, from threads or from asyncio.
+
+Typical use:
+
+    from clients import SentimentClient
+
+    with SentimentClient("127.0.0.1:8000") as client:
+        for sentiment in client.classify(["Great film", "Two hours that I want back"]):
+            print(sentiment.label, f"{sentiment.score:.2f}")
+"""
+
+from clients.async_client import AsyncSentimentClient
+from clients.client import SentimentClient
+from clients.errors import (
+    InvalidText,
+    ModelNotFound,
+    RequestTimeout,
+    SentimentError,
+    ServerBusy,
+    ServerError,
+    ServerUnavailable,
+    UnsuitableModel,
+)
+from clients.limits import Limits
+from clients.sentiment import Sentiment
+
+__all__ = [
+    "AsyncSentimentClient",
+    "InvalidText",
+    "Limits",
+    "ModelNotFound",
+    "RequestTimeout",
+    "Sentiment",
+    "SentimentClient",
+    "SentimentError",
+    "ServerBusy",
+    "ServerError",
+    "ServerUnavailable",
+    "UnsuitableModel",
+]

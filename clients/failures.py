@@ -1,0 +1,86 @@
+"""What the libraries raise, translated into the errors of this package."""
+
+import asyncio
+import re
+
+import aiohttp
+from tritonclient.utils import InferenceServerException
+
+from clients.endpoint import Endpoint
+from clients.errors import (
+    InvalidText,
+    ModelNotFound,
+    RequestTimeout,
+    SentimentError,
+    ServerBusy,
+    ServerError,
+    ServerUnavailable,
+    ServerUnreachable,
+)
+
+START_IT = "start it with `make serve`, or name another one by its URL"
+UNAVAILABLE = {"502", "503", "504", "429", "StatusCode.UNAVAILABLE", "StatusCode.RESOURCE_EXHAUSTED"}
+REFUSED = {"400", "413", "StatusCode.INVALID_ARGUMENT"}
+QUEUE_FULL = re.compile(r"exceeds maximum queue size|timeout expired", re.IGNORECASE)
+NO_MODEL = re.compile(r"unknown model|model.* is not found|no available versions", re.IGNORECASE)
+NO_CONNECTION = re.compile(r"failed to connect|connection (refused|reset)|socket closed|goaway", re.I)
+NO_ADDRESS = re.compile(r"dns|name resolution|http2? (header|settings)|ssl", re.IGNORECASE)
+LONGEST_MESSAGE = 300
+
+
+def translate(error: Exception, endpoint: Endpoint, model: str, timeout: float) -> SentimentError:
+    """The typed form of any exception that a request to Triton can end with."""
+    if isinstance(error, SentimentError):
+        return error
+    if isinstance(error, InferenceServerException):
+        return _from_triton(str(error.status()), _one_line(error.message()), endpoint, model, timeout)
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return _timeout(endpoint, timeout)
+    if isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientSSLError | aiohttp.InvalidURL):
+        return ServerUnreachable(f"{endpoint} can't be reached ({_one_line(str(error))}); check the URL")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return _wrong_protocol(endpoint)
+    if isinstance(error, aiohttp.ClientConnectorError | ConnectionRefusedError):
+        return ServerUnavailable(f"no Triton server answers at {endpoint}; {START_IT}")
+    if isinstance(error, aiohttp.ClientError | OSError):
+        return ServerUnavailable(f"the connection to {endpoint} broke; if the server stopped, {START_IT}")
+    return ServerError(f"{endpoint} gave an answer that can't be read: {_one_line(str(error))}")
+
+
+def _from_triton(status: str, message: str, endpoint: Endpoint, model: str, timeout: float) -> SentimentError:
+    # A full queue is 503 on /infer, yet 400 in some releases when a step of an ensemble refuses.
+    if QUEUE_FULL.search(message) and status != "StatusCode.DEADLINE_EXCEEDED":
+        return ServerBusy(f"{endpoint} is overloaded ({message}); send less at once (max_in_flight) or later")
+    if status == "StatusCode.DEADLINE_EXCEEDED":
+        return _timeout(endpoint, timeout)
+    if status in UNAVAILABLE:
+        return _unavailable(message, endpoint)
+    if NO_MODEL.search(message) or status in ("404", "StatusCode.NOT_FOUND"):
+        return ModelNotFound(f"{endpoint} serves no model {model!r} ({message}); check the name")
+    if status in REFUSED:
+        return InvalidText(message)
+    return ServerError(f"{endpoint} failed (status {status.removeprefix('StatusCode.')}): {message}")
+
+
+def _unavailable(message: str, endpoint: Endpoint) -> SentimentError:
+    if NO_ADDRESS.search(message):
+        return ServerUnreachable(f"{endpoint} can't be reached ({message}); check the URL and the protocol")
+    if NO_CONNECTION.search(message):
+        return ServerUnavailable(f"no Triton server answers at {endpoint}; {START_IT}")
+    return ServerUnavailable(f"{endpoint} is not available ({message}); try again later")
+
+
+def _wrong_protocol(endpoint: Endpoint) -> SentimentError:
+    other = "grpc" if endpoint.protocol == "http" else "http"
+    return ServerUnreachable(f"{endpoint} does not speak {endpoint.protocol}; is it the port for {other}?")
+
+
+def _timeout(endpoint: Endpoint, timeout: float) -> SentimentError:
+    return RequestTimeout(
+        f"no answer from {endpoint} within {timeout:g} s; allow more, or send less at once (max_in_flight)"
+    )
+
+
+def _one_line(message: str | None) -> str:
+    line = " ".join((message or "no message").split())
+    return line if len(line) <= LONGEST_MESSAGE else line[:LONGEST_MESSAGE] + "..."

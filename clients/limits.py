@@ -1,0 +1,34 @@
+"""How much a client sends at once, and how long it waits."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """One place for every limit of a client.
+
+    timeout: seconds that one attempt at a request may take.
+    deadline: seconds from the first attempt after which no further one starts; 0 turns retries off.
+    batch_size: texts in a request; None reads the model's max_batch_size from the server.
+    batch_bytes: UTF-8 bytes of text in a request, unless a single text has more. The default, some 4,000
+        tokens, is a fraction of a second of work for a CPU: the server merges requests into larger batches
+        by itself, so large requests gain nothing and make their short texts wait for the long ones.
+    max_in_flight: requests on their way at the same time, over all threads or tasks that use the client.
+    window: texts that bulk scoring holds while it sorts them by length; at most three windows are in memory.
+    """
+
+    timeout: float = 60.0
+    deadline: float = 120.0
+    batch_size: int | None = None
+    batch_bytes: int = 16_384
+    max_in_flight: int = 8
+    window: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("timeout", "batch_bytes", "max_in_flight", "window"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.deadline < 0:
+            raise ValueError(f"deadline must not be negative, and is {self.deadline}")
+        if self.batch_size is not None and self.batch_size <= 0:
+            raise ValueError(f"batch_size must be positive or None, not {self.batch_size}")

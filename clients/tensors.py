@@ -1,0 +1,59 @@
+"""Texts to the tensors of a request, tensors of a response to sentiments. The same for HTTP and gRPC."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from clients.errors import ServerError, UnsuitableModel
+from clients.sentiment import Sentiment
+
+INPUT = "text"
+OUTPUTS = ("label", "score", "probabilities", "num_tokens", "truncated")
+
+
+def text_tensor(texts: Sequence[str]) -> np.ndarray:
+    """BYTES tensor [len(texts), 1], object dtype, UTF-8."""
+    return np.array([[text.encode()] for text in texts], dtype=np.object_)
+
+
+def read_sentiments(output: Callable[[str], np.ndarray | None], rows: int) -> list[Sentiment]:
+    """Turns the outputs of a response (`output`: name -> array [rows, ...]) into sentiments.
+
+    Raises ServerError when an output is missing or has another number of rows.
+    """
+    columns = {name: _rows(name, output(name), rows) for name in OUTPUTS}
+    return [
+        Sentiment(
+            label=_as_str(columns["label"][row, 0]),
+            score=float(columns["score"][row, 0]),
+            probabilities=tuple(float(value) for value in columns["probabilities"][row]),
+            num_tokens=int(columns["num_tokens"][row, 0]),
+            truncated=bool(columns["truncated"][row, 0]),
+        )
+        for row in range(rows)
+    ]
+
+
+def read_batch_size(config: Mapping[str, Any]) -> int:
+    """The max_batch_size of a model config (the JSON form); raises UnsuitableModel for a wrong signature."""
+    name = config.get("name", "?")
+    inputs = {tensor["name"] for tensor in config.get("input", [])}
+    outputs = {tensor["name"] for tensor in config.get("output", [])}
+    batch_size = int(config.get("max_batch_size", 0))
+    if inputs != {INPUT} or not outputs.issuperset(OUTPUTS) or batch_size < 1:
+        raise UnsuitableModel(
+            f"model {name!r} does not map a text to a label; use an ensemble such as 'sentiment'"
+        )
+    return batch_size
+
+
+def _rows(name: str, array: np.ndarray | None, rows: int) -> np.ndarray:
+    if array is None or array.ndim != 2 or array.shape[0] != rows:
+        found = "no such output" if array is None else f"shape {list(array.shape)}"
+        raise ServerError(f"the server's answer to {rows} texts has {found} for {name!r}")
+    return array
+
+
+def _as_str(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
