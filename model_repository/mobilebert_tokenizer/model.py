@@ -1,0 +1,36 @@
+"""Triton's shell around tokenization.py: unpacks requests, calls it once for the batch, packs responses."""
+
+import json
+import traceback
+from pathlib import Path
+
+import triton_python_backend_utils as pb_utils
+from tokenization import Limits, TextError, Tokens, load_tokenizer, tokenize
+
+
+class TritonPythonModel:
+    """`text` [rows, 1] to `input_ids` [rows, longest row], `num_tokens` [rows, 1], `truncated` [rows, 1]."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read tokenizer.json from the version folder, and the limits from the configuration's parameters."""
+        parameters = json.loads(args["model_config"])["parameters"]
+        self.limits = Limits(**{key: int(parameters[key]["string_value"]) for key in ("max_tokens", "max_text_bytes")})
+        self.tokenizer = load_tokenizer(Path(__file__).parent / "tokenizer.json")
+
+    def execute(self, requests: list) -> list:
+        """One response per request; a request that is refused costs only itself."""
+        texts = [pb_utils.get_input_tensor_by_name(request, "text").as_numpy() for request in requests]
+        try:
+            return [_response(answer) for answer in tokenize(texts, self.tokenizer, self.limits)]
+        except Exception:
+            pb_utils.Logger.log_error(traceback.format_exc())
+            failure = pb_utils.TritonError("the tokenizer failed; the server's log says why")
+            return [pb_utils.InferenceResponse(error=failure) for _ in requests]
+
+
+def _response(answer: Tokens | TextError) -> object:
+    if isinstance(answer, TextError):
+        error = pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)
+        return pb_utils.InferenceResponse(error=error)
+    names = ("input_ids", "num_tokens", "truncated")
+    return pb_utils.InferenceResponse([pb_utils.Tensor(name, getattr(answer, name)) for name in names])

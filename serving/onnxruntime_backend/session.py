@@ -1,0 +1,89 @@
+"""An ONNX Runtime session as the model configuration asks for it."""
+
+from pathlib import Path
+
+import onnxruntime as ort
+
+from serving.onnxruntime_backend.cores import usable_cores
+from serving.onnxruntime_backend.settings import ConfigError, Settings
+
+# `optimization { graph { level } }`: the C++ backend's own numbering; anything else means "all".
+GRAPH_LEVELS = {
+    -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    2: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+EXECUTION_MODES = {0: ort.ExecutionMode.ORT_SEQUENTIAL, 1: ort.ExecutionMode.ORT_PARALLEL}
+ACCELERATORS = {"openvino": "OpenVINOExecutionProvider"}
+SHRINKAGE = "memory.enable_memory_arena_shrinkage"
+DEVICE_ALLOCATOR = "session.use_device_allocator_for_initializers"
+
+
+def open_session(path: Path, settings: Settings, kind: str = "CPU", device: int = 0) -> ort.InferenceSession:
+    """Load the model file. `kind` is the instance's: CPU or GPU. Raises ConfigError when it cannot be served."""
+    if not path.is_file():
+        raise ConfigError(f"{settings.name}: there is no {path.name} in version folder {path.parent.name}")
+    try:
+        return ort.InferenceSession(
+            path, session_options(settings), providers=providers(settings, kind, device, ort.get_available_providers())
+        )
+    except ort.capi.onnxruntime_pybind11_state.Fail as error:
+        raise ConfigError(f"{settings.name}: ONNX Runtime {ort.__version__} cannot load {path.name}: {error}") from None
+
+
+def session_options(settings: Settings) -> ort.SessionOptions:
+    """Session options for one instance. Raises ConfigError for a parameter out of range."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = GRAPH_LEVELS.get(
+        settings.graph_level, ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    )
+    options.intra_op_num_threads = intra_op_threads(settings, usable_cores())
+    options.inter_op_num_threads = settings.number("inter_op_thread_count")
+    options.execution_mode = _execution_mode(settings)
+    arena, pattern = settings.flag("enable_mem_arena"), settings.flag("enable_mem_pattern")
+    options.enable_cpu_mem_arena = options.enable_cpu_mem_arena if arena is None else arena
+    options.enable_mem_pattern = options.enable_mem_pattern if pattern is None else pattern
+    if DEVICE_ALLOCATOR in settings.parameters:
+        options.add_session_config_entry(DEVICE_ALLOCATOR, settings.parameters[DEVICE_ALLOCATOR])
+    return options
+
+
+def intra_op_threads(settings: Settings, cores: int) -> int:
+    """The count that the configuration sets, or an even share of the cores for each instance (0 and absent).
+
+    ONNX Runtime's own default is every core for every session, which makes instances fight; it also counts the
+    machine's cores, not a container's.
+    """
+    wanted = settings.number("intra_op_thread_count")
+    return wanted if wanted > 0 else max(1, cores // settings.instances)
+
+
+def _execution_mode(settings: Settings) -> ort.ExecutionMode:
+    mode = settings.number("execution_mode")
+    if mode not in EXECUTION_MODES:
+        raise ConfigError(f"{settings.name}: parameter 'execution_mode' must be 0 or 1, not {mode}")
+    return EXECUTION_MODES[mode]
+
+
+def providers(settings: Settings, kind: str, device: int, available: list[str]) -> list[tuple[str, dict]]:
+    """Execution providers in order of preference, the CPU's last. Raises ConfigError for one that is not installed."""
+    wanted: list[tuple[str, dict]] = []
+    if kind == "GPU":
+        wanted.append(("CUDAExecutionProvider", {"device_id": str(device)}))
+    for name in settings.accelerators:
+        if name not in ACCELERATORS:
+            raise ConfigError(f"{settings.name}: unknown execution accelerator '{name}'")
+        wanted.append((ACCELERATORS[name], {}))
+    for provider, _ in wanted:
+        if provider not in available:
+            raise ConfigError(f"{settings.name}: the installed onnxruntime has no {provider}")
+    return [*wanted, ("CPUExecutionProvider", {})]
+
+
+def run_options(settings: Settings) -> ort.RunOptions | None:
+    """Options of every run, None when the defaults do."""
+    if SHRINKAGE not in settings.parameters:
+        return None
+    options = ort.RunOptions()
+    options.add_run_config_entry(SHRINKAGE, settings.parameters[SHRINKAGE])
+    return options

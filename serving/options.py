@@ -1,0 +1,76 @@
+"""How a server is started: one settings object, and the tritonserver command line that it stands for."""
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serving.runtime import Runtime
+
+# Closed unless the caller presents the admin key: shared memory (24.10 has holes that later releases closed), and
+# the two that let a client change what the server writes to its disk.
+RESTRICTED = ("shared-memory", "trace", "logging")
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Ports: 0 picks a free one. Times in seconds, sizes in bytes.
+
+    `load_models` empty means every model that has its artefacts. `admin_key` opens the restricted APIs to requests
+    that carry it in the header `admin-key`; by default it is random, so they stay closed.
+    """
+
+    model_repository: Path
+    host: str = "127.0.0.1"
+    http_port: int = 8000
+    grpc_port: int = 8001
+    metrics_port: int = 8002
+    model_control_mode: str = "none"
+    poll_seconds: int = 2
+    load_models: tuple[str, ...] = ()
+    model_config_name: str = ""
+    cache_size: int = 0
+    exit_timeout: int = 30
+    start_timeout: int = 300
+    verbose: bool = False
+    admin_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    python: Path | None = None
+    extra: tuple[str, ...] = ()
+
+
+def arguments(options: ServerOptions, runtime: Runtime, shm_prefix: str) -> list[str]:
+    """tritonserver's arguments, without the binary."""
+    restricted = f"{','.join(RESTRICTED)}:admin-key={options.admin_key}"
+    return [
+        f"--model-repository={options.model_repository.resolve()}",
+        f"--backend-directory={runtime.backends}",
+        f"--http-address={options.host}",
+        f"--http-port={options.http_port}",
+        f"--grpc-address={options.host}",
+        f"--grpc-port={options.grpc_port}",
+        f"--metrics-address={options.host}",
+        f"--metrics-port={options.metrics_port}",
+        f"--exit-timeout-secs={options.exit_timeout}",
+        f"--http-restricted-api={restricted}",
+        f"--grpc-restricted-protocol={restricted}",
+        f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+        f"--backend-config=onnxruntime,shm-region-prefix-name={shm_prefix}",
+        *_model_arguments(options),
+        *_cache_arguments(options, runtime),
+        *options.extra,
+    ]
+
+
+def _model_arguments(options: ServerOptions) -> list[str]:
+    mode = "explicit" if options.load_models else options.model_control_mode
+    given = [f"--model-control-mode={mode}", *(f"--load-model={name}" for name in options.load_models)]
+    if mode == "poll":
+        given.append(f"--repository-poll-secs={options.poll_seconds}")
+    if options.model_config_name:
+        given.append(f"--model-config-name={options.model_config_name}")
+    return given
+
+
+def _cache_arguments(options: ServerOptions, runtime: Runtime) -> list[str]:
+    if not options.cache_size:
+        return []
+    return [f"--cache-directory={runtime.caches}", f"--cache-config=local,size={options.cache_size}"]

@@ -1,0 +1,66 @@
+"""Starting and ending the server's processes so that none is left behind."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+
+def spawn(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start in a process group of its own, so that a terminal's Ctrl-C reaches only the launcher, which then drains.
+
+    Should the launcher die without a word (SIGKILL), the kernel sends the server SIGTERM; its Python stubs watch
+    their parent and follow. The kernel ties that to the calling thread, so call this from one that lives on.
+    """
+    return subprocess.Popen(
+        command,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        preexec_fn=_die_with_parent(os.getpid()),
+    )
+
+
+def _die_with_parent(parent: int) -> Callable[[], None]:
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def in_child() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before the call
+            os._exit(1)
+
+    return in_child
+
+
+def stop(process: subprocess.Popen[str], timeout: float) -> bool:
+    """SIGTERM, wait for the drain, then kill what is left of the group. True when it ended by itself."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout)
+        drained = True
+    except subprocess.TimeoutExpired:
+        drained = False
+    kill_group(process)
+    return drained
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """The group's id is the process's, which stays reserved while any member lives."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def remove_shared_memory(prefix: str, folder: Path = Path("/dev/shm")) -> None:
+    """Regions of a server that could not clean up after itself."""
+    for region in folder.glob(f"{prefix}*"):
+        region.unlink(missing_ok=True)
