@@ -1,5 +1,7 @@
 """What must hold before a server can start, and what to do where it does not. Each check raises ServingError."""
 
+from __future__ import annotations
+
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +41,7 @@ def check_version(python: Interpreter) -> None:
     if python.version not in PYTHONS:
         raise ServingError(
             f"the embedded server needs Python 3.11 or 3.12, {python.executable} is "
-            f"{python.version[0]}.{python.version[1]}: recreate .venv/server with one of them (PYTHON=python3.12 make serve)"
+            f"{python.version[0]}.{python.version[1]}: remove .venv and run PYTHON=python3.12 make serve"
         )
 
 

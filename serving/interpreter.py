@@ -4,6 +4,8 @@ Triton's Python models run in the server environment's interpreter, which need n
 another environment. So the facts are asked of that interpreter, and this file imports the standard library only.
 """
 
+from __future__ import annotations
+
 import importlib.metadata
 import importlib.util
 import json

@@ -84,7 +84,7 @@ class TritonServer:
         runtime = assemble(python)
         self._shm_prefix = f"mobilebert_{self.options.http_port}_"
         command = [str(runtime.binary), *arguments(self.options, runtime, self._shm_prefix)]
-        self._process = processes.spawn(command, runtime.environment)
+        self._process = processes.spawn(command, runtime.environment, runtime.backends)
         threading.Thread(target=self._pump, args=(self._process,), daemon=True).start()
         try:
             self._wait_until_ready()

@@ -1,5 +1,6 @@
 """How many processor cores this process may really use: its affinity mask and its cgroup's quota."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 
 def usable_cores() -> int:
     """Number of cores, at least 1: the smaller of the affinity mask and the whole cores of the cgroup quota."""
-    return max(1, min(len(os.sched_getaffinity(0)), int(cgroup_quota())))
+    return max(1, math.floor(min(len(os.sched_getaffinity(0)), cgroup_quota())))
 
 
 def cgroup_quota(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
