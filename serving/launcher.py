@@ -35,6 +35,7 @@ class TritonServer:
         self, model_repository: str | Path, *, log: Callable[[str], None] | None = None, **settings: Any
     ) -> None:
         self.options = ServerOptions(Path(model_repository), **settings)
+        self.models: tuple[str, ...] = ()
         self.skipped: tuple[str, ...] = ()
         self._log = log or (lambda line: print(line, file=sys.stderr))
         self._filter = LogFilter(self.options.verbose)
@@ -99,9 +100,18 @@ class TritonServer:
         chosen = iter(checks.free_ports(self.options.host, len(PORTS)))
         ports = {key: getattr(self.options, key) or next(chosen) for key in PORTS.values()}
         self.options = replace(self.options, **ports)
-        if not self.options.load_models and self.options.model_control_mode == "none":
-            ready, self.skipped = find_models(self.options.model_repository)
-            self.options = replace(self.options, load_models=ready if self.skipped else ())
+        self._choose_models()
+
+    def _choose_models(self) -> None:
+        """Triton exits when a model lacks its artefacts, so name those that have them where some have not."""
+        ready, missing = find_models(self.options.model_repository, self.options.model_config_name)
+        if self.options.load_models:
+            self.models = self.options.load_models
+        elif self.options.model_control_mode == "none" and missing:
+            self.models, self.skipped = ready, missing
+            self.options = replace(self.options, load_models=ready)
+        else:
+            self.models = ready
 
     def _pump(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

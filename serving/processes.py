@@ -44,12 +44,15 @@ def _die_with_parent(parent: int) -> Callable[[], None]:
 
 
 def stop(process: subprocess.Popen[str], timeout: float) -> bool:
-    """SIGTERM, wait for the drain, then kill what is left of the group. True when it ended by itself."""
+    """SIGTERM, wait for the drain, then kill what is left of the group. True when it ended by itself.
+
+    A KeyboardInterrupt meanwhile ends the wait: the person asked twice.
+    """
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(timeout)
         drained = True
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
         drained = False
     kill_group(process)
     return drained

@@ -1,0 +1,130 @@
+"""`python -m serving`: start Triton in the foreground, print how to call it, drain on Ctrl-C or SIGTERM."""
+
+import enum
+import re
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from typer import Argument, Option
+
+from serving.errors import ServingError
+from serving.launcher import TritonServer
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+output = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+class ControlMode(enum.StrEnum):
+    """Triton's model control modes."""
+
+    NONE = "none"
+    POLL = "poll"
+    EXPLICIT = "explicit"
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `64M`, `1G` or `1048576`. Raises typer.BadParameter."""
+    match = re.fullmatch(r"(\d+)([KMG]?)", text.strip().upper())
+    if not match:
+        raise typer.BadParameter(f"'{text}' is not a size: write a number with K, M or G, such as 64M")
+    return int(match[1]) * UNITS[match[2]]
+
+
+PORT = {"min": 0, "max": 65535}
+
+
+@app.command()
+def serve(
+    model_repository: Annotated[
+        Path, Option(envvar="MODEL_REPOSITORY", help="Folder of the models.")
+    ] = Path("model_repository"),
+    host: Annotated[str, Option(help="Address to listen on; 0.0.0.0 opens the server to the network.")] = "127.0.0.1",
+    http_port: Annotated[int, Option(envvar="HTTP_PORT", help="0 picks a free one.", **PORT)] = 8000,
+    grpc_port: Annotated[int, Option(envvar="GRPC_PORT", help="0 picks a free one.", **PORT)] = 8001,
+    metrics_port: Annotated[int, Option(envvar="METRICS_PORT", help="0 picks a free one.", **PORT)] = 8002,
+    model_control_mode: Annotated[
+        ControlMode, Option(help="poll follows changes of the repository; explicit opens the load and unload API.")
+    ] = ControlMode.NONE,
+    poll_seconds: Annotated[int, Option(min=1, help="Interval of --model-control-mode poll.")] = 2,
+    load_model: Annotated[
+        list[str] | None, Option(help="Serve only this model and what it needs; may be repeated.")
+    ] = None,
+    model_config_name: Annotated[
+        str, Option(envvar="MODEL_CONFIG_NAME", help="Use configs/NAME.pbtxt where a model has it, such as gpu.")
+    ] = "",
+    cache_size: Annotated[str, Option(metavar="SIZE", help="Response cache, such as 64M; 0 is none.")] = "0",
+    exit_timeout: Annotated[int, Option(min=0, help="Seconds that draining may take.")] = 30,
+    admin_key: Annotated[
+        str, Option(envvar="ADMIN_KEY", help="Opens the shared-memory, trace and logging APIs to its bearer.")
+    ] = "",
+    verbose: Annotated[bool, Option("--verbose", "-v", help="Show Triton's whole log.")] = False,
+    extra: Annotated[list[str] | None, Argument(help="After --, options for tritonserver itself.")] = None,
+) -> None:
+    """Serve a model repository on NVIDIA Triton until Ctrl-C."""
+    server = TritonServer(
+        model_repository,
+        log=lambda line: errors.print(line, markup=False),
+        host=host,
+        http_port=http_port,
+        grpc_port=grpc_port,
+        metrics_port=metrics_port,
+        model_control_mode=model_control_mode.value,
+        poll_seconds=poll_seconds,
+        load_models=tuple(load_model or ()),
+        model_config_name=model_config_name,
+        cache_size=parse_size(cache_size),
+        exit_timeout=exit_timeout,
+        verbose=verbose,
+        extra=tuple(extra or ()),
+        **({"admin_key": admin_key} if admin_key else {}),
+    )
+    raise typer.Exit(run(server))
+
+
+def run(server: TritonServer) -> int:
+    """Run in the foreground; exit status 0 after a signal, 1 when the server failed."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        started = time.monotonic()
+        with errors.status("Starting Triton"):
+            server.start()
+        announce(server, time.monotonic() - started)
+        status = server.wait()
+        errors.print(f"error: tritonserver ended by itself with status {status}: see its log above, or --verbose")
+        return 1
+    except ServingError as error:
+        errors.print(f"error: {error}", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        errors.print("Draining requests in flight; once more to stop at once")
+        return 0
+    finally:
+        server.stop()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def announce(server: TritonServer, seconds: float) -> None:
+    """Endpoints, and a line to copy."""
+    output.print(f"Triton is ready after {seconds:.1f} s: {', '.join(server.models)}", markup=False)
+    output.print(f"  HTTP     {server.http_url}\n  gRPC     {server.grpc_url}\n  metrics  {server.metrics_url}")
+    if server.skipped:
+        output.print(f"Not exported yet, so not served: {', '.join(server.skipped)}")
+    if "sentiment" in server.models:
+        url = f"{server.http_url}/v2/models/sentiment/generate"
+        output.print(f"""Try it:\n  curl -s {url} -d '{{"text": "A warm, funny and clever film."}}'""", markup=False)
+    output.print("Ctrl-C stops it.")
+
+
+if __name__ == "__main__":
+    app()
