@@ -55,6 +55,20 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class LayerStreams:
+    """The streams behind a layer's tensors, which relate them to what the checkpoint's modules compute.
+
+    context: attention's result.
+    narrow: the start, then the state after attention and after each feed-forward.
+    wide: the state after the layer.
+    """
+
+    context: Stream
+    narrow: tuple[Stream, ...]
+    wide: Stream
+
+
+@dataclass(frozen=True)
 class Update:
     """`u' = factor * (weight @ x + u)`: a block's last product added to its stream; factor [width] is rare."""
 
@@ -84,6 +98,7 @@ class Layer:
     attention: Update
     feed_forward: tuple[FeedForward, ...]
     output: Update
+    streams: LayerStreams
 
 
 @dataclass(frozen=True)
@@ -206,23 +221,25 @@ def _fold_layer(config: ModelConfig, source: _Source, wide: Stream) -> tuple[Lay
         ]
     )
     context = Stream(np.ones(config.intra_bottleneck_size), _bias(value))
-    narrow = Stream(np.ones(config.intra_bottleneck_size), np.zeros(config.intra_bottleneck_size))
+    start_stream = Stream(np.ones(config.intra_bottleneck_size), np.zeros(config.intra_bottleneck_size))
     attention, narrow = update_stream(
-        narrow,
+        start_stream,
         read_stream(context, source.dense("attention.output.dense")),
         source.norm("attention.output.LayerNorm"),
     )
-    feed_forward = []
+    states, feed_forward = [start_stream, narrow], []
     for block in [source.under(f"ffn.{i}") for i in range(config.num_feedforward_networks - 1)] + [source]:
         expand = read_stream(narrow, block.dense("intermediate.dense"))
         update, narrow = update_stream(narrow, block.dense("output.dense"), block.norm("output.LayerNorm"))
         feed_forward.append(FeedForward(expand, update))
+        states.append(narrow)
     output, wide = update_stream(
         wide,
         read_stream(narrow, source.dense("output.bottleneck.dense")),
         source.norm("output.bottleneck.LayerNorm"),
     )
-    return Layer(read, attention, tuple(feed_forward), output), wide
+    streams = LayerStreams(context, tuple(states), wide)
+    return Layer(read, attention, tuple(feed_forward), output, streams), wide
 
 
 def _attention_inputs(config: ModelConfig, source: _Source) -> tuple[Linear, Linear, Linear, Linear]:

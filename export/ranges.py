@@ -1,0 +1,108 @@
+"""Ranges of the folded graph's tensors, from ranges that were measured on the unfolded model.
+
+A checkpoint ships per-channel quantiles of what its modules compute on real texts. The graph computes affine
+images of those, `h = C*u + e` (see `folding`), so its own quantiles follow without data: `u = (h - e) / C`,
+in reverse order where C is negative. A checkpoint without them is measured on its golden texts instead.
+
+Ranges are a mapping from a tensor's name in the graph to float64 [quantiles, channels]; the first row is the
+minimum, the last the maximum, and rows i and -1-i are the quantiles q and 1-q.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, helper
+
+from export.checkpoint import Checkpoint, CheckpointError
+from export.folding import Array, Folded, Stream
+
+Ranges = Mapping[str, Array]
+
+QUANTILES = (0.0, 0.0001, 0.001, 0.5, 0.999, 0.9999, 1.0)
+
+
+def tensor_ranges(checkpoint: Checkpoint, folded: Folded, fp32: ModelProto) -> dict[str, Array]:
+    """Ranges of every tensor that a product of the graph reads.
+
+    Raises:
+        CheckpointError: the checkpoint has neither activation ranges nor golden texts, or lacks some ranges.
+    """
+    if checkpoint.ranges:
+        return folded_ranges(checkpoint.ranges, folded)
+    if checkpoint.golden:
+        return measured_ranges(fp32, folded, [text.input_ids for text in checkpoint.golden])
+    raise CheckpointError(
+        f"{checkpoint.folder}: int8 needs activation_ranges.safetensors or golden.jsonl; write them with the "
+        "training scripts, or export with --precision fp32 only"
+    )
+
+
+def folded_ranges(ranges: Mapping[str, NDArray[np.float32]], folded: Folded) -> dict[str, Array]:
+    """Ranges in the graph's own basis, from `ranges` as a checkpoint ships them.
+
+    Raises:
+        CheckpointError: a module's range is missing.
+    """
+    result = {}
+    for name, source, stream in _sources(folded):
+        if source not in ranges:
+            raise CheckpointError(f"activation_ranges.safetensors lacks {source}; write it again with training")
+        result[name] = to_stream(np.asarray(ranges[source], dtype=np.float64), stream)
+    return result
+
+
+def to_stream(quantiles: Array, stream: Stream) -> Array:
+    """Quantiles of `u = (h - e) / C`, from those of h; both [quantiles, channels]."""
+    images = (quantiles - stream.offset) / stream.scale
+    return np.where(stream.scale < 0, images[::-1], images)
+
+
+def measured_ranges(
+    fp32: ModelProto, folded: Folded, rows: Sequence[Sequence[int]]
+) -> dict[str, Array]:
+    """Ranges of the fp32 graph's tensors over the tokens of `rows` (ids), run one by one."""
+    from onnxruntime import InferenceSession, SessionOptions
+
+    names = [name for name, _, _ in _sources(folded)]
+    options = SessionOptions()
+    options.log_severity_level = 3
+    session = InferenceSession(with_outputs(fp32, names).SerializeToString(), options, ["CPUExecutionProvider"])
+    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
+    for ids in rows:
+        feed = {"input_ids": np.array(ids, np.int64), "item_lengths": np.array([len(ids)], np.int32)}
+        for name, value in zip(names, session.run(names, feed), strict=True):
+            found[name].append(value)
+    return {name: np.quantile(np.concatenate(values), QUANTILES, axis=0) for name, values in found.items()}
+
+
+def with_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:
+    """A copy of `model` whose tensors `names` are outputs, too."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+    return copy
+
+
+def _sources(folded: Folded) -> Iterator[tuple[str, str, Stream]]:
+    """Tensor's name, the key of the range that was measured, and the stream that relates them."""
+    base = "mobilebert.embeddings"
+    if folded.layers:
+        yield "embeddings", f"{base}.LayerNorm:output", _identity(folded.positions.shape[1])
+    for index, layer in enumerate(folded.layers):
+        name, base = f"layer{index}", f"mobilebert.encoder.layer.{index}"
+        streams, last = layer.streams, len(layer.feed_forward) - 1
+        yield f"{name}.start", f"{base}.bottleneck.input.LayerNorm:output", streams.narrow[0]
+        yield f"{name}.context", f"{base}.attention.output.dense:input", streams.context
+        yield f"{name}.attention", f"{base}.attention.output.LayerNorm:output", streams.narrow[1]
+        for j, block in enumerate(layer.feed_forward):
+            source = base if j == last else f"{base}.ffn.{j}"
+            hidden = _identity(len(block.expand.weight))
+            yield f"{name}.ffn{j}.in", f"{source}.output.dense:input", hidden
+            yield f"{name}.ffn{j}.out", f"{source}.output.LayerNorm:output", streams.narrow[j + 2]
+        yield f"{name}.output", f"{base}.output.bottleneck.LayerNorm:output", streams.wide
+
+
+def _identity(width: int) -> Stream:
+    return Stream(np.ones(width), np.zeros(width))
