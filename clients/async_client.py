@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 from clients.batching import Batch
 from clients.endpoint import Protocol, parse_endpoint
 from clients.errors import InvalidText, SentimentError, ServerUnavailable
-from clients.failures import translate
+from clients.failures import START_IT, translate
 from clients.limits import Limits
 from clients.pipeline import Outcome, Pipeline
 from clients.retry import Attempts
@@ -112,7 +112,7 @@ class AsyncSentimentClient:
             return [*await self._retrying(lambda pool: pool.infer(self.model, batch.texts, self._timeout))]
         except InvalidText as refusal:
             if len(batch.texts) == 1:
-                return [InvalidText(f"text {batch.indices[0]}: {refusal}", batch.indices[0])]
+                return [InvalidText(refusal.reason, batch.indices[0])]
         first, second = batch.halves()
         return await self.classify_batch(first) + await self.classify_batch(second)
 
@@ -121,9 +121,7 @@ class AsyncSentimentClient:
         give_up_at = time.monotonic() + timeout
         while not await self.is_ready():
             if time.monotonic() > give_up_at:
-                raise ServerUnavailable(
-                    f"{self.endpoint} is not ready with {self.model!r} after {timeout:g} s"
-                )
+                raise ServerUnavailable(f"no ready {self.model!r} at {self.endpoint}; {START_IT}")
             await asyncio.sleep(READY_POLL)
 
     async def is_ready(self) -> bool:

@@ -1,14 +1,9 @@
-"""One event loop in a thread of its own, shared by every synchronous client of the process.
-
-A single one, because gRPC's asyncio support has one completion queue for the whole process: loops in several
-threads wake each other up for nothing and log a BlockingIOError each time (grpc issue 25364). An event loop
-that the application itself runs gRPC in is a second one, which is why that error is silenced here.
-"""
+"""One event loop in a thread of its own, shared by every synchronous client of the process."""
 
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -32,17 +27,18 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         future.cancel()
 
 
+def close_later(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Starts `close()` if the loop runs. Never waits, so it is safe while objects are being finalized."""
+    loop = _loops.get(os.getpid())
+    if loop is not None:
+        loop.call_soon_threadsafe(lambda: loop.create_task(close()))
+
+
 def _loop() -> asyncio.AbstractEventLoop:
     # By process id: a forked child has no copy of the thread and needs its own.
     with _lock:
         if os.getpid() not in _loops:
             loop = asyncio.new_event_loop()
-            loop.set_exception_handler(_ignore_spurious_wakeups)
             threading.Thread(target=loop.run_forever, name="sentiment-client", daemon=True).start()
             _loops[os.getpid()] = loop
         return _loops[os.getpid()]
-
-
-def _ignore_spurious_wakeups(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    if not isinstance(context.get("exception"), BlockingIOError):
-        loop.default_exception_handler(context)

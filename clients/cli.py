@@ -28,20 +28,23 @@ def main(
     texts: Annotated[list[str], typer.Argument(help="Texts to classify, or - for one text a line of stdin.")],
     url: Annotated[str | None, typer.Option(help="host:port, http(s)://... or grpc(s)://...")] = None,
     protocol: Annotated[Protocol, typer.Option(help="Default ports: http 8000, grpc 8001.")] = "http",
-    model: Annotated[str, typer.Option(help="sentiment, or sentiment_fast for half the time.")] = "sentiment",
+    model: Annotated[str, typer.Option(help="sentiment, or sentiment_fast.")] = "sentiment",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    line_buffered: Annotated[bool, typer.Option(help="Answer each line of stdin before the next.")] = False,
+    line_buffered: Annotated[
+        bool, typer.Option("--line-buffered", help="Answer each line before reading on.")
+    ] = False,
     wait: Annotated[float, typer.Option(help="Seconds to wait for a server that is still starting.")] = 0.0,
     timeout: Annotated[float, typer.Option(help="Seconds that one request may take.")] = Limits.timeout,
     max_in_flight: Annotated[int, typer.Option(help="Requests at the same time.")] = Limits.max_in_flight,
 ) -> None:
     """Classifies texts on a running Triton server (start it with `make serve`).
 
-    A text that begins with a dash goes after `--`. Exit codes: 0 all classified, 1 the server or a text
-    failed, 2 wrong usage, 130 interrupted.
+    A text that begins with a dash goes after `--`.
+
+    Exit codes: 0 all classified, 1 the server or a text failed, 2 wrong usage, 130 interrupted.
     """
     if "-" in texts and len(texts) > 1:
-        raise typer.BadParameter("- reads standard input and stands alone")
+        raise typer.BadParameter("- reads standard input and stands alone.")
     from_stdin = texts == ["-"]
     with _exit_codes():
         limits = Limits(timeout=timeout, max_in_flight=max_in_flight)

@@ -1,5 +1,6 @@
 """The client for ordinary, threaded code."""
 
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import islice
@@ -39,6 +40,8 @@ class SentimentClient:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self._client = AsyncSentimentClient(url, protocol, model, limits, headers)
+        # A client that is dropped without close() must not leave its connections open.
+        weakref.finalize(self, background_loop.close_later, self._client.close)
 
     def classify(self, texts: Iterable[str]) -> list[Sentiment]:
         """One sentiment a text, in the order of the texts; they travel in parallel batches.

@@ -30,11 +30,12 @@ class RequestTimeout(SentimentError):
 class InvalidText(SentimentError, ValueError):
     """The text itself is refused, by this client or by the server.
 
-    index: its place in the list or stream that was given to the client.
+    reason: why. index: the place of the text in the list or stream that was given to the client, from 0.
     """
 
-    def __init__(self, message: str, index: int = 0) -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, index: int = 0) -> None:
+        super().__init__(f"text {index}: {reason}")
+        self.reason = reason
         self.index = index
 
 

@@ -23,8 +23,9 @@ UNAVAILABLE = {"502", "503", "504", "429", "StatusCode.UNAVAILABLE", "StatusCode
 REFUSED = {"400", "413", "StatusCode.INVALID_ARGUMENT"}
 QUEUE_FULL = re.compile(r"exceeds maximum queue size|timeout expired", re.IGNORECASE)
 NO_MODEL = re.compile(r"unknown model|model.* is not found|no available versions", re.IGNORECASE)
-NO_CONNECTION = re.compile(r"failed to connect|connection (refused|reset)|socket closed|goaway", re.I)
-NO_ADDRESS = re.compile(r"dns|name resolution|http2? (header|settings)|ssl", re.IGNORECASE)
+NO_LISTENER = re.compile(r"connection refused", re.IGNORECASE)
+NO_HANDSHAKE = re.compile(r"failed to connect", re.IGNORECASE)
+NO_ADDRESS = re.compile(r"dns|lookup failed|ssl", re.IGNORECASE)
 LONGEST_MESSAGE = 300
 
 
@@ -39,7 +40,9 @@ def translate(error: Exception, endpoint: Endpoint, model: str, timeout: float) 
     if isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientSSLError | aiohttp.InvalidURL):
         return ServerUnreachable(f"{endpoint} can't be reached ({_one_line(str(error))}); check the URL")
     if isinstance(error, aiohttp.ClientResponseError):
-        return _wrong_protocol(endpoint)
+        return ServerUnreachable(_wrong_protocol(endpoint))
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionResetError):
+        return ServerUnavailable(_wrong_protocol(endpoint))
     if isinstance(error, aiohttp.ClientConnectorError | ConnectionRefusedError):
         return ServerUnavailable(f"no Triton server answers at {endpoint}; {START_IT}")
     if isinstance(error, aiohttp.ClientError | OSError):
@@ -65,14 +68,16 @@ def _from_triton(status: str, message: str, endpoint: Endpoint, model: str, time
 def _unavailable(message: str, endpoint: Endpoint) -> SentimentError:
     if NO_ADDRESS.search(message):
         return ServerUnreachable(f"{endpoint} can't be reached ({message}); check the URL and the protocol")
-    if NO_CONNECTION.search(message):
+    if NO_LISTENER.search(message):
         return ServerUnavailable(f"no Triton server answers at {endpoint}; {START_IT}")
+    if NO_HANDSHAKE.search(message):
+        return ServerUnavailable(_wrong_protocol(endpoint))
     return ServerUnavailable(f"{endpoint} is not available ({message}); try again later")
 
 
-def _wrong_protocol(endpoint: Endpoint) -> SentimentError:
-    other = "grpc" if endpoint.protocol == "http" else "http"
-    return ServerUnreachable(f"{endpoint} does not speak {endpoint.protocol}; is it the port for {other}?")
+def _wrong_protocol(endpoint: Endpoint) -> str:
+    scheme = str(endpoint).partition(":")[0]
+    return f"{endpoint} does not speak {scheme}; check the port, the protocol and TLS"
 
 
 def _timeout(endpoint: Endpoint, timeout: float) -> SentimentError:

@@ -33,7 +33,7 @@ class JsonPrinter:
     def print_all(self, results: Iterable[tuple[str, Outcome]]) -> int:
         refused = 0
         for text, outcome in results:
-            answer = outcome.to_dict() if isinstance(outcome, Sentiment) else {"error": str(outcome)}
+            answer = outcome.to_dict() if isinstance(outcome, Sentiment) else {"error": outcome.reason}
             refused += isinstance(outcome, InvalidText)
             print(json.dumps({"text": text, **answer}, ensure_ascii=False), flush=self._flush)
         return refused
@@ -47,10 +47,10 @@ class LinePrinter:
 
     def print_all(self, results: Iterable[tuple[str, Outcome]]) -> int:
         refused = 0
-        for text, outcome in results:
+        for number, (text, outcome) in enumerate(results, start=1):
             if isinstance(outcome, InvalidText):
                 refused += 1
-                typer.secho(f"refused: {outcome}", err=True, fg="yellow")
+                typer.secho(f"text {number} refused: {outcome.reason}", err=True, fg="yellow")
                 continue
             label = f"{outcome.label:<8}"
             if sys.stdout.isatty():
@@ -68,7 +68,7 @@ class TablePrinter:
         for text, outcome in results:
             if isinstance(outcome, InvalidText):
                 refused += 1
-                table.add_row(Text("refused", "yellow"), "", "", Text(printable(str(outcome))))
+                table.add_row(Text("refused", "yellow"), "", "", Text(printable(outcome.reason)))
                 continue
             tokens = f"{outcome.num_tokens} (cut)" if outcome.truncated else str(outcome.num_tokens)
             label = Text(outcome.label, colour(outcome.label))

@@ -1,0 +1,85 @@
+"""Triton over gRPC, through tritonclient's callbacks.
+
+Not through tritonclient.grpc.aio: gRPC's asyncio support has one completion queue for the whole process, so
+event loops in two threads wake each other up and log an exception each time, and one that has ended goes on
+being called (https://github.com/grpc/grpc/issues/25364). The callback interface is thread-safe.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import tritonclient.grpc as triton_grpc
+
+from clients.endpoint import Endpoint
+from clients.sentiment import Sentiment
+from clients.tensors import INPUT, OUTPUTS, read_sentiments, text_tensor
+
+# Triton bounds the size of messages itself. Reconnecting must not lag minutes behind a server that restarted.
+CHANNEL = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+]
+
+
+class GrpcTransport:
+    """The time limit travels with a request, so the server can drop what nobody waits for."""
+
+    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str]) -> None:
+        self._headers = {name.lower(): value for name, value in headers.items()}
+        self._client = triton_grpc.InferenceServerClient(
+            endpoint.address, ssl=endpoint.tls, channel_args=CHANNEL
+        )
+
+    async def infer(self, model: str, texts: Sequence[str], timeout: float) -> list[Sentiment]:
+        tensor = triton_grpc.InferInput(INPUT, [len(texts), 1], "BYTES")
+        tensor.set_data_from_numpy(text_tensor(texts))
+        outputs = [triton_grpc.InferRequestedOutput(name) for name in OUTPUTS]
+        answer = Answer()
+        call = self._client.async_infer(
+            model, [tensor], answer.deliver, outputs=outputs, headers=self._headers, client_timeout=timeout
+        )
+        try:
+            result = await answer.future
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+        return read_sentiments(result.as_numpy, len(texts))
+
+    async def model_config(self, model: str, timeout: float) -> Mapping[str, Any]:
+        answer = await asyncio.to_thread(
+            self._client.get_model_config, model, "", self._headers, as_json=True, client_timeout=timeout
+        )
+        return answer["config"]
+
+    async def is_ready(self, model: str, timeout: float) -> bool:
+        return await asyncio.to_thread(
+            self._client.is_model_ready, model, "", self._headers, client_timeout=timeout
+        )
+
+    async def close(self) -> None:
+        self._client.close()
+
+
+class Answer:
+    """Carries a response from gRPC's thread to the event loop that awaits it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[triton_grpc.InferResult] = self._loop.create_future()
+
+    def deliver(self, result: triton_grpc.InferResult | None, error: Exception | None) -> None:
+        """tritonclient calls this in a thread of gRPC's; the loop may have ended meanwhile."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._settle, result, error)
+
+    def _settle(self, result: triton_grpc.InferResult | None, error: Exception | None) -> None:
+        if self.future.cancelled():
+            return
+        if error is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
