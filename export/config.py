@@ -78,7 +78,7 @@ def _refuse_unsupported(raw: Mapping[str, Any]) -> None:
         raise CheckpointError(f"config.json: architectures is {architectures}: fine-tune {_ARCHITECTURE}")
     if raw.get("problem_type") not in (None, "single_label_classification"):
         raise CheckpointError(
-            f"config.json: problem_type is {raw['problem_type']!r}: only single_label_classification is supported"
+            f"config.json: problem_type is {raw['problem_type']!r}: export single_label_classification models"
         )
 
 
@@ -109,6 +109,6 @@ def _check_numbers(config: ModelConfig) -> None:
     unshared = not config.use_bottleneck_attention and not config.key_query_shared_bottleneck
     if unshared and config.intra_bottleneck_size != config.hidden_size:
         raise CheckpointError(
-            "config.json: key_query_shared_bottleneck is false, so hidden_size must equal intra_bottleneck_size "
+            "config.json: key_query_shared_bottleneck is false: hidden_size must equal intra_bottleneck_size "
             "(transformers cannot run other checkpoints either)"
         )

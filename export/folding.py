@@ -70,7 +70,7 @@ class LayerStreams:
 
 @dataclass(frozen=True)
 class Update:
-    """`u' = factor * (weight @ x + u)`: a block's last product added to its stream; factor [width] is rare."""
+    """`u' = factor * (weight @ x + u)`: a block's last product and its residual; factor [width] is rare."""
 
     weight: Array
     factor: Array | None = None
@@ -128,7 +128,7 @@ def read_stream(stream: Stream, dense: Linear) -> Linear:
 def update_stream(stream: Stream, dense: Linear, norm: Norm) -> tuple[Update, Stream]:
     """`h' = w*(D x + d + h) + b` as `u' = u + (D/C) x` and the stream that u' belongs to.
 
-    Where `C' = w*C` holds a (nearly) zero or huge entry, u' is multiplied by C' and the scale starts afresh at 1.
+    Where `C' = w*C` holds a (nearly) zero or huge entry, u' is multiplied by C' and the scale restarts at 1.
     """
     weight = dense.weight / stream.scale[:, None]
     after = Stream(norm.weight * stream.scale, norm.weight * (_bias(dense) + stream.offset) + norm.bias)

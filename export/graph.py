@@ -1,8 +1,8 @@
 """Turns folded weights into ONNX: packed rows in; label, score, probabilities and logits out.
 
-Inputs: `input_ids` [F] int64, all rows one after another, and `item_lengths` [B] int32. Every linear layer works
-on the packed [tokens, width] matrix; attention alone is padded, by Gather, to [rows, longest, width].
-Outputs: `label` [B, 1] string, `score` [B, 1], `probabilities` [B, labels], `logits` [B, labels], all float32.
+Inputs: `input_ids` [F] int64, all rows one after another, and `item_lengths` [B] int32. Every linear layer
+works on the packed [tokens, width] matrix; attention alone is padded, by Gather, to [rows, longest, width].
+Outputs: `label` [B, 1] string; `score` [B, 1], `probabilities` and `logits` [B, labels] float32.
 
 A precision is a subclass of `Precision`: every product of the graph goes through its `linear`.
 """
@@ -26,7 +26,7 @@ class Precision:
     Names are stable: `embeddings`, `layer<i>.read`, `layer<i>.attention`, `layer<i>.ffn<j>.in`,
     `layer<i>.ffn<j>.out`, `layer<i>.output`, `pooler`, `logits`; in the last layer `layer<i>.read.first`
     (start and query of first tokens) and `layer<i>.read.all` (key and value) stand for `layer<i>.read`. A
-    product's result has its name; `in` is after its Relu; `out`, `attention` and `output` are after the residual.
+    product's result has its name; `in` is after Relu; `out`, `attention` and `output` are after the residual.
     """
 
     dtype: type[np.floating] = np.float32

@@ -102,7 +102,7 @@ def _row_lengths(g: GraphBuilder, grid: _Grid, vocabulary: Vocabulary) -> str:
 def _token_ids(
     g: GraphBuilder, grid: _Grid, lengths: str, row: str, position: str, vocabulary: Vocabulary, trigram: bool
 ) -> str:
-    """[T, 3] next, current, previous id; `no_token` beyond the row's ends, as transformers pads with zeros."""
+    """[T, 3] next, current, previous id; `no_token` beyond the row's ends, where transformers pads zeros."""
     inside = g.node("Less", grid.cells, g.node("Unsqueeze", lengths, [1]))
     framed = g.node(
         "Pad", g.node("Where", inside, grid.ids, vocabulary.no_token), [0, 1, 0, 1], vocabulary.no_token
