@@ -1,0 +1,18 @@
+"""tritonclient over gRPC. Usage: python with_tritonclient_grpc.py [127.0.0.1:8001]"""
+
+import sys
+
+import numpy as np
+import tritonclient.grpc as triton
+
+URL = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:8001"
+REVIEWS = ["A film that I will watch again.", "Two hours that I want back."]
+
+text = triton.InferInput("text", [len(REVIEWS), 1], "BYTES")
+text.set_data_from_numpy(np.array([[review.encode()] for review in REVIEWS], dtype=np.object_))
+
+with triton.InferenceServerClient(URL) as client:
+    result = client.infer("sentiment", [text], client_timeout=60.0)
+
+for review, label, score in zip(REVIEWS, result.as_numpy("label"), result.as_numpy("score"), strict=True):
+    print(label[0].decode(), f"{score[0]:.2f}", review)
