@@ -15,8 +15,13 @@ did made them make way also any could think character plot scene love best actin
 
 
 def write_checkpoint(folder: Path, *, layers: int = 2, labels: int = 2, seed: int = 0) -> Path:
-    """Write config.json, model.safetensors and tokenizer.json of a random MobileBERT into `folder`."""
-    vocabulary = write_tokenizer(folder)
+    """Write config.json, model.safetensors and tokenizer.json of a random MobileBERT into `folder`.
+
+    A tokenizer.json that is there already is kept.
+    """
+    if not (folder / "tokenizer.json").exists():
+        write_tokenizer(folder)
+    vocabulary = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
     torch.manual_seed(seed)
     names = {number: name for number, name in enumerate(["negative", "positive", "neutral", "mixed"][:labels])}
     config = MobileBertConfig(
@@ -32,7 +37,7 @@ def write_checkpoint(folder: Path, *, layers: int = 2, labels: int = 2, seed: in
     return folder
 
 
-def write_tokenizer(folder: Path) -> dict[str, int]:
+def write_tokenizer(folder: Path) -> None:
     """A WordPiece tokenizer in BERT's manner: some whole words, and every ASCII character to spell the others."""
     characters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
     tokens = [*SPECIAL, *characters, *(f"##{each}" for each in characters if each.isalnum()), *WORDS]
@@ -45,7 +50,6 @@ def write_tokenizer(folder: Path) -> dict[str, int]:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizerFast"}))
-    return vocabulary
 
 
 def _spread_weights(model: torch.nn.Module) -> None:
@@ -55,10 +59,10 @@ def _spread_weights(model: torch.nn.Module) -> None:
             if isinstance(module, torch.nn.Embedding):
                 module.weight.normal_()
             elif isinstance(module, torch.nn.Linear):
-                gain = 3.0 if "attention" in name and "bottleneck" not in name else 1.0
+                gain = 2.0 if "attention" in name and "bottleneck" not in name else 1.0
                 module.weight.normal_(0, gain * module.in_features**-0.5)
                 module.bias.normal_(0, 0.05)
             elif type(module).__name__ == "NoNorm":
-                module.weight.uniform_(0.7, 1.2)
+                module.weight.uniform_(0.6, 0.9)
                 module.bias.normal_(0, 0.05)
-        model.classifier.weight.mul_(0.5)
+        model.classifier.weight.mul_(2)

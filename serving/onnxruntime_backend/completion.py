@@ -1,5 +1,6 @@
-"""Auto-completion of a configuration that leaves out the model's inputs or outputs."""
+"""Auto-completion of a configuration that leaves out inputs or outputs, from the model itself, as in the C++ backend."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,22 @@ import onnxruntime as ort
 from serving.onnxruntime_backend.signature import complete_config
 
 
-def complete(target: Any, config: dict[str, Any]) -> Any:
-    """Fill Triton's `ModelConfig` object `target`, whose JSON form is `config`, from the newest version's model."""
+def complete(target: Any, config: Mapping[str, Any]) -> Any:
+    """Add what is missing to Triton's `ModelConfig` object `target`, whose JSON form is `config`."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(model_path(), options, providers=["CPUExecutionProvider"])
+    completed = complete_config(config, session.get_inputs(), session.get_outputs())
+    target.set_max_batch_size(completed.max_batch_size)
+    for entry in completed.inputs:
+        target.add_input(entry)
+    for entry in completed.outputs:
+        target.add_output(entry)
+    if completed.max_batch_size > 1 and not config.get("sequence_batching"):
+        target.set_dynamic_batching()
     return target
 
 
-def newest_model(repository: Path, filename: str) -> Path:
-    """Path of the model file in the version folder with the largest number."""
-    versions = [folder for folder in repository.iterdir() if folder.name.isdigit()]
-    return max(versions, key=lambda folder: int(folder.name)) / filename
-
-
-__all__ = ["complete", "complete_config", "newest_model", "ort"]
+def model_path(command_line: Path = Path("/proc/self/cmdline")) -> Path:
+    """The model file that Triton chose. It is this process's first argument; auto-completion is told nothing else."""
+    return Path(command_line.read_bytes().split(b"\0")[1].decode())

@@ -1,6 +1,7 @@
 """Does the ONNX model have the inputs and outputs that its configuration promises? And if it promises none, which?"""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,22 +86,32 @@ def _fits(dims: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     return all(-1 in (dim, size) or dim == size for dim, size in zip(dims, shape, strict=True))
 
 
-def complete_config(config: dict[str, Any], inputs: Sequence[ort.NodeArg], outputs: Sequence[ort.NodeArg]) -> int:
-    """Fill in `input` and `output` of a JSON configuration from the model, as the C++ backend does.
+@dataclass(frozen=True)
+class Completion:
+    """What a configuration lacks: JSON entries of `input` and `output`, empty where it has them."""
 
-    Returns the max_batch_size that goes with them: the one configured, else 4 when every tensor has a free first
-    dimension, else 0.
+    max_batch_size: int
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+
+
+def complete_config(
+    config: Mapping[str, Any], inputs: Sequence[ort.NodeArg], outputs: Sequence[ort.NodeArg]
+) -> Completion:
+    """Inputs and outputs of the model for a JSON configuration that has none.
+
+    The max_batch_size is the configured one, else 4 when every tensor's first dimension is free, else 0.
     """
     batches = all(_dims(arg)[:1] == (-1,) for arg in (*inputs, *outputs))
-    max_batch_size = int(config.get("max_batch_size", 0)) or (DEFAULT_MAX_BATCH_SIZE if batches else 0)
-    for key, args in (("input", inputs), ("output", outputs)):
-        if not config.get(key):
-            config[key] = [_entry(arg, bool(max_batch_size)) for arg in args]
-    return max_batch_size
+    size = int(config.get("max_batch_size", 0)) or (DEFAULT_MAX_BATCH_SIZE if batches else 0)
+    return Completion(
+        size,
+        [] if config.get("input") else [_entry(arg, size > 0) for arg in inputs],
+        [] if config.get("output") else [_entry(arg, size > 0) for arg in outputs],
+    )
 
 
 def _entry(arg: ort.NodeArg, batched: bool) -> dict[str, Any]:
     if arg.type not in ONNX_TYPES:
         raise ConfigError(f"tensor '{arg.name}' has type {arg.type}, which Triton does not know")
-    dims = _dims(arg)[1:] if batched else _dims(arg)
-    return {"name": arg.name, "data_type": ONNX_TYPES[arg.type], "dims": list(dims)}
+    return {"name": arg.name, "data_type": ONNX_TYPES[arg.type], "dims": list(_dims(arg)[batched:])}

@@ -1,0 +1,113 @@
+"""The tokenizer's pure part, against transformers."""
+
+import importlib.util
+import random
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from transformers import BertTokenizerFast
+
+from tests.synthetic import write_tokenizer
+
+SOURCE = Path(__file__).parents[2] / "model_repository" / "mobilebert_tokenizer" / "tokenization.py"
+
+
+def load(path: Path) -> ModuleType:
+    """Triton imports the file by its place in a version folder, so there is no package to import it from."""
+    spec = importlib.util.spec_from_file_location("tokenization", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules["tokenization"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+tokenization = load(SOURCE)
+Limits, TextError = tokenization.Limits, tokenization.TextError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(folder: Path):
+    return tokenization.load_tokenizer(folder / "tokenizer.json")
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path) -> BertTokenizerFast:
+    return BertTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+
+
+def request(*texts: str | bytes) -> np.ndarray:
+    encoded = [text.encode() if isinstance(text, str) else text for text in texts]
+    return np.array(encoded, np.object_).reshape(-1, 1)
+
+
+def random_text(generator: random.Random, length: int) -> str:
+    alphabet = ["a", "b", "the", " ", " ", "!", "[SEP]", "[PAD]", "é", "e\u0301", "中", "한", "\U0001f600", "\t", "\u200b", "Z"]
+    return "".join(generator.choices(alphabet, k=length))
+
+
+@pytest.mark.parametrize("max_tokens", [2, 8, 512])
+def test_ids_and_truncation_are_those_of_transformers(tokenizer, reference, max_tokens: int) -> None:
+    generator = random.Random(1)
+    texts = [random_text(generator, generator.randrange(900)) for _ in range(60)] + ["", " ", "\x00"]
+    rows = tokenization.encode(texts, tokenizer, max_tokens)
+    for text, (ids, truncated) in zip(texts, rows, strict=True):
+        assert ids == reference(text, truncation=True, max_length=max_tokens)["input_ids"]
+        assert truncated == (len(reference(text)["input_ids"]) > max_tokens)
+
+
+@pytest.mark.parametrize("unit", ["!", "a ", "a", "a" * 99 + " ", "[SEP]", "中", "e\u0301 \u0301", " ", "\u200b"])
+def test_encoding_only_the_beginning_of_a_long_text_changes_nothing(tokenizer, unit: str) -> None:
+    long_texts = [shift + unit * (30_000 // len(unit)) + " end" for shift in ("", "b", "b ", "!!")]
+    whole = [encoding.ids for encoding in tokenizer.encode_batch(long_texts)]
+    for (ids, truncated), expected in zip(tokenization.encode(long_texts, tokenizer, 64), whole, strict=True):
+        cut = len(expected) > 64
+        assert ids == ([*expected[:63], expected[-1]] if cut else expected)
+        assert truncated == cut
+
+
+def test_rows_of_a_request_are_padded_to_its_longest_and_to_no_other(tokenizer) -> None:
+    first, second = tokenization.tokenize([request("a", "a good film"), request("the")], tokenizer, Limits())
+    assert first.input_ids.shape == (2, 5)
+    assert first.input_ids[0, 3:].tolist() == [0, 0]
+    assert first.num_tokens.tolist() == [[3], [5]]
+    assert second.input_ids.shape == (1, 3)
+    assert (first.input_ids.dtype, first.num_tokens.dtype, first.truncated.dtype) == (np.int64, np.int32, np.bool_)
+
+
+def test_a_refused_request_costs_only_itself(tokenizer) -> None:
+    good = request("a good film")
+    bad = [request(b"\xff\xfe"), request("x" * 101), request("fine", b"bad \xc3"), np.array([[b"a", b"b"]], np.object_)]
+    answers = tokenization.tokenize([good, *bad, good], tokenizer, Limits(max_text_bytes=100))
+    alone = tokenization.tokenize([good], tokenizer, Limits())[0]
+    for served in (answers[0], answers[-1]):
+        np.testing.assert_array_equal(served.input_ids, alone.input_ids)
+    assert all(isinstance(answer, TextError) for answer in answers[1:-1])
+    messages = " | ".join(map(str, answers[1:-1]))
+    assert messages == (
+        "text 0 is not valid UTF-8 at byte 0 | text 0 has 101 bytes, more than the limit of 100 | "
+        "text 1 is not valid UTF-8 at byte 4 | text must have shape [rows, 1], not [1, 2]"
+    )
+
+
+def test_limits_of_tokenizer_json_are_ignored(folder: Path, tmp_path: Path, tokenizer) -> None:
+    from tokenizers import Tokenizer
+
+    limited = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    limited.enable_truncation(4)
+    limited.enable_padding(length=32)
+    limited.save(str(tmp_path / "tokenizer.json"))
+    reloaded = tokenization.load_tokenizer(tmp_path / "tokenizer.json")
+    text = "a good film with the best of all"
+    assert tokenization.encode([text], reloaded, 512) == tokenization.encode([text], tokenizer, 512)
