@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
 from export.checkpoint import Checkpoint, CheckpointError
-from export.folding import Array, Folded, Stream
+from export.folding import Array, Folded, Stream, Update
+from export.graph import Precision, build_graph
 
 Ranges = Mapping[str, Array]
 
 QUANTILES = (0.0, 0.0001, 0.001, 0.5, 0.999, 0.9999, 1.0)
 
 
-def tensor_ranges(checkpoint: Checkpoint, folded: Folded, fp32: ModelProto) -> dict[str, Array]:
+def tensor_ranges(checkpoint: Checkpoint, folded: Folded) -> dict[str, Array]:
     """Ranges of every tensor that a product of the graph reads.
 
     Raises:
@@ -32,6 +33,7 @@ def tensor_ranges(checkpoint: Checkpoint, folded: Folded, fp32: ModelProto) -> d
     if checkpoint.ranges:
         return folded_ranges(checkpoint.ranges, folded)
     if checkpoint.golden:
+        fp32 = build_graph(checkpoint, folded, Precision())
         return measured_ranges(fp32, folded, [text.input_ids for text in checkpoint.golden])
     raise CheckpointError(
         f"{checkpoint.folder}: int8 needs activation_ranges.safetensors or golden.jsonl; write them with the "
@@ -48,7 +50,9 @@ def folded_ranges(ranges: Mapping[str, NDArray[np.float32]], folded: Folded) -> 
     result = {}
     for name, source, stream in _sources(folded):
         if source not in ranges:
-            raise CheckpointError(f"activation_ranges.safetensors lacks {source}; write it again with training")
+            raise CheckpointError(
+                f"activation_ranges.safetensors lacks {source}; write it again with training"
+            )
         result[name] = to_stream(np.asarray(ranges[source], dtype=np.float64), stream)
     return result
 
@@ -59,20 +63,20 @@ def to_stream(quantiles: Array, stream: Stream) -> Array:
     return np.where(stream.scale < 0, images[::-1], images)
 
 
-def measured_ranges(
-    fp32: ModelProto, folded: Folded, rows: Sequence[Sequence[int]]
-) -> dict[str, Array]:
+def measured_ranges(fp32: ModelProto, folded: Folded, rows: Sequence[Sequence[int]]) -> dict[str, Array]:
     """Ranges of the fp32 graph's tensors over the tokens of `rows` (ids), run one by one."""
     from onnxruntime import InferenceSession, SessionOptions
 
     names = [name for name, _, _ in _sources(folded)]
+    tensors = [tensor_name(folded, name) for name in names]
     options = SessionOptions()
     options.log_severity_level = 3
-    session = InferenceSession(with_outputs(fp32, names).SerializeToString(), options, ["CPUExecutionProvider"])
+    model = with_outputs(fp32, tensors).SerializeToString()
+    session = InferenceSession(model, options, ["CPUExecutionProvider"])
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     for ids in rows:
         feed = {"input_ids": np.array(ids, np.int64), "item_lengths": np.array([len(ids)], np.int32)}
-        for name, value in zip(names, session.run(names, feed), strict=True):
+        for name, value in zip(names, session.run(tensors, feed), strict=True):
             found[name].append(value)
     return {name: np.quantile(np.concatenate(values), QUANTILES, axis=0) for name, values in found.items()}
 
@@ -85,6 +89,12 @@ def with_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:
     return copy
 
 
+def tensor_name(folded: Folded, name: str) -> str:
+    """The last layer's context, of first tokens alone, is not gathered from the cells that hold it."""
+    last = f"layer{len(folded.layers) - 1}"
+    return f"{last}.cells" if name == f"{last}.context" else name
+
+
 def _sources(folded: Folded) -> Iterator[tuple[str, str, Stream]]:
     """Tensor's name, the key of the range that was measured, and the stream that relates them."""
     base = "mobilebert.embeddings"
@@ -95,13 +105,20 @@ def _sources(folded: Folded) -> Iterator[tuple[str, str, Stream]]:
         streams, last = layer.streams, len(layer.feed_forward) - 1
         yield f"{name}.start", f"{base}.bottleneck.input.LayerNorm:output", streams.narrow[0]
         yield f"{name}.context", f"{base}.attention.output.dense:input", streams.context
-        yield f"{name}.attention", f"{base}.attention.output.LayerNorm:output", streams.narrow[1]
+        state = update_name(f"{name}.attention", layer.attention)
+        yield state, f"{base}.attention.output.LayerNorm:output", streams.narrow[1]
         for j, block in enumerate(layer.feed_forward):
             source = base if j == last else f"{base}.ffn.{j}"
-            hidden = _identity(len(block.expand.weight))
-            yield f"{name}.ffn{j}.in", f"{source}.output.dense:input", hidden
-            yield f"{name}.ffn{j}.out", f"{source}.output.LayerNorm:output", streams.narrow[j + 2]
-        yield f"{name}.output", f"{base}.output.bottleneck.LayerNorm:output", streams.wide
+            yield f"{name}.ffn{j}.in", f"{source}.output.dense:input", _identity(len(block.expand.weight))
+            state = update_name(f"{name}.ffn{j}.out", block.update)
+            yield state, f"{source}.output.LayerNorm:output", streams.narrow[j + 2]
+        state = update_name(f"{name}.output", layer.output)
+        yield state, f"{base}.output.bottleneck.LayerNorm:output", streams.wide
+
+
+def update_name(name: str, update: Update) -> str:
+    """The tensor that holds the stream after `update`, whose product is called `name`."""
+    return name if update.factor is None else f"{name}.rescaled"
 
 
 def _identity(width: int) -> Stream:
