@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.config import CheckpointError, ModelConfig, parse_config
+from export.config import ModelConfig, parse_config
+from export.errors import CheckpointError
 
 __all__ = ["Checkpoint", "CheckpointError", "Golden", "checkpoint_hash", "load_checkpoint"]
 

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be exported; the message names the file or field and says what to do."""
+from export.errors import CheckpointError
 
 
 @dataclass(frozen=True)

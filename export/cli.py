@@ -1,0 +1,99 @@
+"""The command line: `python -m export [publish] --checkpoint FOLDER --repository FOLDER [--if-stale]`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from export.errors import ExportError
+
+if TYPE_CHECKING:
+    from export.pipeline import Exported
+
+app = typer.Typer(help="Export MobileBERT checkpoints to a Triton model repository.", add_completion=False)
+console = Console()
+
+CheckpointOption = Annotated[
+    Path, typer.Option(help="Folder with config.json, model.safetensors, tokenizer.json.")
+]
+RepositoryOption = Annotated[Path, typer.Option(help="Triton model repository to add a version to.")]
+PrecisionOption = Annotated[
+    list[str] | None, typer.Option(help="fp32, ...; repeat for several. Default: all.")
+]
+
+DEFAULT_CHECKPOINT = Path("checkpoints/mobilebert-imdb")
+DEFAULT_REPOSITORY = Path("model_repository")
+
+
+@app.callback()
+def _group() -> None:
+    """Export MobileBERT checkpoints to a Triton model repository. Without a command: publish."""
+
+
+@app.command("publish")
+def publish_command(
+    checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
+    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    precision: PrecisionOption = None,
+    if_stale: Annotated[bool, typer.Option("--if-stale", help="Do nothing when it is up to date.")] = False,
+) -> None:
+    """Export a checkpoint, check it, and publish it as a new version."""
+    from export.precisions import choose_precisions, model_name
+
+    precisions = choose_precisions(precision)
+    if if_stale and _is_current(checkpoint, repository, [model_name(each) for each in precisions]):
+        console.print(f"{repository} is up to date with {checkpoint}")
+        return
+    from export.pipeline import export_checkpoint
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+        version, results = export_checkpoint(
+            checkpoint, repository, precisions, lambda step: progress.update(task, description=step)
+        )
+    _print_summary(version, repository, results)
+
+
+def main() -> None:
+    """Run the command line; an expected failure is one line on standard error and exit status 1."""
+    known = {command.name for command in app.registered_commands} | {"--help"}
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] not in known:
+        arguments.insert(0, "publish")
+    try:
+        app(args=arguments, prog_name="python -m export")
+    except ExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _is_current(checkpoint: Path, repository: Path, models: list[str]) -> bool:
+    from export.publish import TOKENIZER
+    from export.staleness import fingerprint, is_current
+
+    return is_current(repository, models, fingerprint(checkpoint, repository / TOKENIZER))
+
+
+def _print_summary(version: int, repository: Path, results: list["Exported"]) -> None:
+    table = Table(title=f"version {version} in {repository}")
+    for heading in ("model", "nodes", "size", "time", "parity with torch"):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for result in results:
+        size, seconds = f"{result.size_bytes / 2**20:.1f} MiB", f"{result.seconds:.1f} s"
+        table.add_row(result.name, str(result.nodes), size, seconds, _parity_cell(result))
+    console.print(table)
+    if any(result.parity is None for result in results):
+        Console(stderr=True).print(
+            "[yellow]warning:[/] golden.jsonl is missing, so nothing was compared with torch"
+        )
+
+
+def _parity_cell(result: "Exported") -> str:
+    if result.parity is None:
+        return "not checked"
+    return f"{result.parity.difference:.1e} on {result.parity.texts} texts"

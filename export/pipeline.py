@@ -1,0 +1,73 @@
+"""Checkpoint to published version: read, build, check, publish; nothing appears unless all checks pass."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from export.checkpoint import Checkpoint, load_checkpoint
+from export.parity import Parity, check_parity
+from export.precisions import builder, model_name
+from export.publish import TOKENIZER, publish, seed_configs
+from export.staleness import fingerprint
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One model of a published version; seconds: to build and check it."""
+
+    name: str
+    nodes: int
+    size_bytes: int
+    seconds: float
+    parity: Parity | None
+
+
+def export_checkpoint(
+    folder: Path, repository: Path, precisions: Sequence[str], announce: Announce = lambda step: None
+) -> tuple[int, list[Exported]]:
+    """Export `folder` into `repository`; `announce` hears what is being done.
+
+    Returns the version's number and what it holds.
+
+    Raises:
+        ExportError: the checkpoint is unsupported, a model fails its check, or nothing can be written.
+    """
+    announce("reading the checkpoint")
+    checkpoint = load_checkpoint(folder)
+    models: dict[str, ModelProto] = {}
+    results = []
+    for precision in precisions:
+        model, result = _build(checkpoint, precision, announce)
+        models[result.name] = model
+        results.append(result)
+    announce("publishing")
+    seed_configs(repository)
+    stamp = fingerprint(folder, repository / TOKENIZER)
+    manifests = {result.name: {**stamp, **_figures(result)} for result in results}
+    return publish(checkpoint, repository, models, manifests), results
+
+
+def _build(checkpoint: Checkpoint, precision: str, announce: Announce) -> tuple[ModelProto, Exported]:
+    started = time.perf_counter()
+    announce(f"building {precision}")
+    model = builder(precision)(checkpoint)
+    announce(f"checking {precision}")
+    parity = check_parity(model, checkpoint)
+    seconds = time.perf_counter() - started
+    return model, Exported(model_name(precision), len(model.graph.node), model.ByteSize(), seconds, parity)
+
+
+def _figures(result: Exported) -> Mapping[str, Any]:
+    parity = result.parity
+    return {
+        "model": result.name,
+        "nodes": result.nodes,
+        "golden_texts": parity.texts if parity else 0,
+        "max_logit_difference": parity.difference if parity else None,
+    }

@@ -1,0 +1,138 @@
+"""Puts models into a Triton model repository as a new version: all of it or nothing.
+
+    publish(load_checkpoint(folder), Path("model_repository"), {"mobilebert_fp32": model})
+
+A version is one number for tokenizer, models and ensembles together. Its folders are written beside their
+place and renamed; the ensembles, which pin the versions of their steps, are turned to it last. Whatever
+interrupts that, a server sees either the version before or the whole new one.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from export.checkpoint import Checkpoint
+from export.errors import PublishError
+from export.pins import is_ensemble, pin_version, step_models
+
+TOKENIZER = "mobilebert_tokenizer"
+TOKENIZER_SOURCES = ("model.py", "tokenization.py")
+# The tracked configurations; a repository elsewhere starts as a copy of them.
+TEMPLATES = Path(__file__).parents[1] / "model_repository"
+_STAGING = ".staging"
+
+
+def publish(
+    checkpoint: Checkpoint,
+    repository: Path,
+    models: Mapping[str, ModelProto],
+    manifests: Mapping[str, Mapping[str, Any]] | None = None,
+) -> int:
+    """Add a version with `models` (by folder name, e.g. "mobilebert_fp32") and the checkpoint's tokenizer.
+
+    `manifests` is written as manifest.json beside each model. Returns the version's number.
+
+    Raises:
+        PublishError: the repository cannot be written, or another publish is under way.
+    """
+    seed_configs(repository)
+    with _locked(repository), _writable(repository):
+        version = max(versions(repository), default=0) + 1
+        described = {name: {**(manifests or {}).get(name, {}), "version": version} for name in models}
+        folders = [repository / name for name in (TOKENIZER, *models)]
+        with _removed_on_failure(folders, version):
+            _stage_tokenizer(checkpoint, repository / TOKENIZER)
+            for name, model in models.items():
+                _stage_model(repository / name, model, described[name])
+            for folder in folders:
+                (folder / _STAGING).rename(folder / str(version))
+        _turn_ensembles(repository, {folder.name for folder in folders}, version)
+    return version
+
+
+def versions(repository: Path) -> list[int]:
+    """Numbers of the versions that any model of the repository has, ascending."""
+    return sorted(
+        {int(path.name) for path in repository.glob("*/*") if path.is_dir() and path.name.isdecimal()}
+    )
+
+
+def seed_configs(repository: Path) -> None:
+    """Copy the tracked configurations of models that `repository` lacks.
+
+    Raises:
+        PublishError: the repository cannot be written.
+    """
+    ignored = shutil.ignore_patterns("[0-9]*", ".*", "__pycache__")
+    with _writable(repository):
+        for template in sorted(TEMPLATES.glob("*/config.pbtxt")):
+            target = repository / template.parent.name
+            if not (target / template.name).exists():
+                shutil.copytree(template.parent, target, ignore=ignored, dirs_exist_ok=True)
+
+
+@contextmanager
+def _locked(repository: Path) -> Iterator[None]:
+    descriptor = os.open(repository, os.O_RDONLY)
+    try:
+        try:
+            flock(descriptor, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            raise PublishError(f"{repository}: another publish is under way; try again after it") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _writable(repository: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PublishError(f"{repository} cannot be written: {error.strerror}: {error.filename}") from error
+
+
+@contextmanager
+def _removed_on_failure(folders: list[Path], version: int) -> Iterator[None]:
+    """No ensemble uses the version yet, so a failure or Ctrl-C may take away what is there of it."""
+    try:
+        yield
+    except BaseException:
+        for folder in folders:
+            shutil.rmtree(folder / _STAGING, ignore_errors=True)
+            shutil.rmtree(folder / str(version), ignore_errors=True)
+        raise
+
+
+def _stage_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
+    staging = _fresh(folder / _STAGING)
+    shutil.copy(checkpoint.tokenizer_path, staging / "tokenizer.json")
+    for source in TOKENIZER_SOURCES:
+        shutil.copy(folder / source, staging / source)
+
+
+def _stage_model(folder: Path, model: ModelProto, manifest: Mapping[str, Any]) -> None:
+    staging = _fresh(folder / _STAGING)
+    (staging / "model.onnx").write_bytes(model.SerializeToString())
+    (staging / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _turn_ensembles(repository: Path, published: set[str], version: int) -> None:
+    """Give every ensemble whose steps are all published the version, then pin its steps to it."""
+    for config in sorted(repository.glob("*/config.pbtxt")):
+        if is_ensemble(config) and step_models(config) <= published:
+            (config.parent / str(version)).mkdir(exist_ok=True)
+            pin_version(config, version)

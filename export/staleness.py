@@ -1,0 +1,71 @@
+"""Is what a model repository holds still what an export would write? Decided by hashes, in half a second."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from export.checkpoint import checkpoint_hash
+
+Fingerprint = Mapping[str, str]
+
+
+def fingerprint(checkpoint: Path, tokenizer: Path) -> Fingerprint:
+    """Hashes of everything that decides an export's result, as they are kept in manifest.json.
+
+    `tokenizer` is the repository's tokenizer folder, whose sources are copied into every version.
+
+    Raises:
+        CheckpointError: the checkpoint lacks a file.
+    """
+    sources = [*Path(__file__).parent.glob("*.py"), *tokenizer.glob("*.py")]
+    return {"checkpoint_sha256": checkpoint_hash(checkpoint), "sources_sha256": _hash_files(sources)}
+
+
+def is_current(repository: Path, models: Iterable[str], wanted: Fingerprint) -> bool:
+    """Whether some version holds `models` as exported from `wanted`, and no ensemble of them lacks a step.
+
+    A repository that was rolled back stays as it is: the version it left is still there, and current.
+    """
+    models = list(models)
+    candidates = set.intersection(*(set(_version_names(repository / name)) for name in models))
+    matching = [
+        version
+        for version in candidates
+        if all(_matches(repository / name / version / "manifest.json", wanted) for name in models)
+    ]
+    return bool(matching) and _ensembles_complete(repository, models)
+
+
+def _version_names(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("[0-9]*") if path.name.isdecimal()]
+
+
+def _matches(manifest: Path, wanted: Fingerprint) -> bool:
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return all(found.get(key) == value for key, value in wanted.items())
+
+
+def _ensembles_complete(repository: Path, models: list[str]) -> bool:
+    # Imported here: the import takes longer than all the hashing.
+    from export.pins import read_config
+
+    for path in repository.glob("*/config.pbtxt"):
+        steps = read_config(path).ensemble_scheduling.step
+        if any(step.model_name in models for step in steps):
+            needed = [repository / step.model_name / str(step.model_version) for step in steps]
+            if not all(folder.is_dir() for folder in needed):
+                return False
+    return True
+
+
+def _hash_files(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(
+            f"{path.parent.name}/{path.name}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+        )
+    return digest.hexdigest()
