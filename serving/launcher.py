@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from serving import checks, processes
+from serving.devices import has_gpu
 from serving.errors import ServingError
 from serving.interpreter import Interpreter, ask, describe
 from serving.logs import LogFilter
@@ -38,7 +39,7 @@ class TritonServer:
         self.models: tuple[str, ...] = ()
         self.skipped: tuple[str, ...] = ()
         self._log = log or (lambda line: print(line, file=sys.stderr))
-        self._filter = LogFilter(self.options.verbose)
+        self._filter = LogFilter(self.options.verbose, has_gpu())
         self._process: subprocess.Popen[str] | None = None
         self._shm_prefix = ""
 

@@ -5,7 +5,7 @@ from collections import deque
 
 LINE = re.compile(r"^(?P<level>[IWEF])\d{4} \S+ \d+ (?:[\w./]+:\d+\] )?(?P<text>.*)$")
 # A machine without a GPU draws these at every start; they mean nothing there.
-NO_GPU = re.compile(r"cuda|nvml|dcgm|gpu|pinned memory", re.IGNORECASE)
+NO_GPU = re.compile(r"cuda|nvml|dcgm|gpu|pinned (system )?memory", re.IGNORECASE)
 
 
 def level(line: str) -> str:
@@ -21,23 +21,25 @@ def text(line: str) -> str:
 
 
 class LogFilter:
-    """Decides which lines are shown, and remembers the last ones."""
+    """Decides which lines are shown, and remembers the last ones. Without a GPU, its absence is no news."""
 
-    def __init__(self, verbose: bool, keep: int = 500) -> None:
-        self.verbose = verbose
+    def __init__(self, verbose: bool, gpu: bool, keep: int = 500) -> None:
+        self.verbose, self.gpu = verbose, gpu
         self.kept: deque[str] = deque(maxlen=keep)
         self._continued = False
 
     def shows(self, line: str) -> bool:
-        """Warnings and errors that do not complain of a missing GPU, with the lines that continue them."""
+        """Warnings and errors, with the lines that continue them."""
         self.kept.append(line)
-        severity = level(line)
-        if severity:
-            self._continued = severity in "WEF" and not NO_GPU.search(line)
+        if level(line):
+            self._continued = self._matters(line, "WEF")
         return self.verbose or self._continued
+
+    def _matters(self, line: str, levels: str) -> bool:
+        return level(line) in tuple(levels) and (self.gpu or not NO_GPU.search(line))
 
     def reason(self) -> str:
         """The first line that says why a start failed, empty when there is none."""
-        messages = [text(line) for line in self.kept if level(line) in "EF" and not NO_GPU.search(line)]
+        messages = [text(line) for line in self.kept if self._matters(line, "EF")]
         failed = [message for message in messages if "failed to load" in message]
         return next(iter(failed or messages), "")

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from serving.devices import WITHOUT_GPU, has_gpu
 from serving.runtime import Runtime
 
 # Closed unless the caller presents the admin key: shared memory (24.10 has holes that later releases closed), and
@@ -56,6 +57,7 @@ def arguments(options: ServerOptions, runtime: Runtime, shm_prefix: str) -> list
         f"--backend-config=onnxruntime,shm-region-prefix-name={shm_prefix}",
         *_model_arguments(options),
         *_cache_arguments(options, runtime),
+        *(() if has_gpu() else WITHOUT_GPU),
         *options.extra,
     ]
 

@@ -1,12 +1,14 @@
 """Fixtures that cost seconds, made once per run: a random checkpoint, its model repository, a live server."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from export.api import build_fp32
+from export.checkpoint import load_checkpoint
+from export.publish import publish
 from serving.launcher import TritonServer
 from tests.synthetic import write_checkpoint
 
@@ -23,7 +25,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def published_repository(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with `mobilebert_tokenizer`, `mobilebert_fp32` and `sentiment` of the tiny checkpoint."""
-    return publish(tiny_checkpoint, tmp_path_factory.mktemp("model_repository") / "models")
+    return publish_fp32(tiny_checkpoint, tmp_path_factory.mktemp("model_repository") / "models")
 
 
 @pytest.fixture(scope="session")
@@ -34,23 +36,9 @@ def server(published_repository: Path) -> Iterator[TritonServer]:
         yield live
 
 
-def copy_configs(target: Path) -> Path:
-    """The tracked part of the model repository: configurations and the sources beside them, no artefacts."""
-    return Path(shutil.copytree(ROOT / "model_repository", target, ignore=shutil.ignore_patterns("[0-9]*", ".*", "__pycache__")))
-
-
-def publish(checkpoint: Path, repository: Path) -> Path:
+def publish_fp32(checkpoint: Path, repository: Path) -> Path:
     """Export the checkpoint's fp32 model into a copy of the tracked repository."""
-    import onnx
-
-    from export.api import build_fp32
-    from export.checkpoint import load_checkpoint
-
-    copy_configs(repository)
-    for name in ("mobilebert_fp32", "mobilebert_tokenizer", "sentiment"):
-        (repository / name / "1").mkdir()
-    onnx.save(build_fp32(load_checkpoint(checkpoint)), repository / "mobilebert_fp32" / "1" / "model.onnx")
-    shutil.copy(checkpoint / "tokenizer.json", repository / "mobilebert_tokenizer" / "1")
-    for name in ("model.py", "tokenization.py"):
-        shutil.copy(repository / "mobilebert_tokenizer" / name, repository / "mobilebert_tokenizer" / "1")
+    loaded = load_checkpoint(checkpoint)
+    repository.mkdir(parents=True)
+    publish(loaded, repository, {"mobilebert_fp32": build_fp32(loaded)})
     return repository

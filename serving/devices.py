@@ -1,0 +1,10 @@
+"""Is there a GPU? Without one, tritonserver is told not to look for it, which spares some of its complaints."""
+
+from pathlib import Path
+
+WITHOUT_GPU = ("--pinned-memory-pool-byte-size=0", "--allow-gpu-metrics=false")
+
+
+def has_gpu(devices: Path = Path("/dev")) -> bool:
+    """Whether the NVIDIA driver offers a device."""
+    return any(devices.glob("nvidia[0-9]*"))
