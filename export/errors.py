@@ -15,3 +15,11 @@ class ParityError(ExportError):
 
 class PublishError(ExportError):
     """The model repository cannot take a new version."""
+
+
+class DataError(ExportError):
+    """A file of labelled texts that cannot be used; the message names the file and row."""
+
+
+class GateError(ExportError):
+    """A model costs more than its precision may; the message names the figures, the text and the tensor."""

@@ -55,11 +55,20 @@ def build_int8(checkpoint: Checkpoint, options: Int8Options | None = None) -> Mo
         CheckpointError: the checkpoint has neither activation ranges nor golden texts to measure them on.
     """
     options = options or Int8Options()
-    folded = fold(checkpoint.config, checkpoint.weights)
-    ranges: Ranges = tensor_ranges(checkpoint, folded)
-    if options.alpha is not None:
-        folded, ranges = equalize(folded, ranges, options.alpha)
+    folded, ranges = _equalized(checkpoint, options)
     return build_graph(checkpoint, folded, Int8(_affines(folded, ranges, options.calibration), options.keep))
+
+
+def build_int8_twin(checkpoint: Checkpoint, options: Int8Options | None = None) -> ModelProto:
+    """The graph that `build_int8` approximates: the same tensors in float32. Raises as that does."""
+    folded, _ = _equalized(checkpoint, options or Int8Options())
+    return build_graph(checkpoint, folded, Precision())
+
+
+def _equalized(checkpoint: Checkpoint, options: Int8Options) -> tuple[Folded, Ranges]:
+    folded = fold(checkpoint.config, checkpoint.weights)
+    ranges = tensor_ranges(checkpoint, folded)
+    return (folded, ranges) if options.alpha is None else equalize(folded, ranges, options.alpha)
 
 
 def affine(low: float, high: float) -> Affine:

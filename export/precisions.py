@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from export.checkpoint import Checkpoint
 
 # Precision -> module that defines `build_<precision>(checkpoint) -> ModelProto`.
-BUILDER_MODULES = {"fp32": "export.api"}
+BUILDER_MODULES = {"fp32": "export.api", "int8": "export.int8"}
 
 
 def model_name(precision: str) -> str:
@@ -35,3 +35,8 @@ def choose_precisions(wanted: Sequence[str] | None) -> list[str]:
 def builder(precision: str) -> Callable[["Checkpoint"], "ModelProto"]:
     """The function that builds a precision's model."""
     return getattr(import_module(BUILDER_MODULES[precision]), f"build_{precision}")
+
+
+def twin_builder(precision: str) -> Callable[["Checkpoint"], "ModelProto"]:
+    """The function that builds a precision's graph with the same tensors in float32."""
+    return getattr(import_module(BUILDER_MODULES[precision]), f"build_{precision}_twin")

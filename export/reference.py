@@ -1,0 +1,85 @@
+"""The logits that every precision is held against: torch's in float32, for a text alone and without padding.
+
+Golden texts carry them. For other texts torch computes them where it is installed. Where it is not, the
+float32 graph stands in for it, once it has agreed with the golden logits to 1e-4.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.checkpoint import Checkpoint
+from export.errors import GateError
+from export.gate_texts import Sample
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """logits: [N, labels] float64; source: where they come from, for the report."""
+
+    logits: NDArray[np.float64]
+    source: str
+
+
+def golden_reference(checkpoint: Checkpoint) -> Reference:
+    """The logits that ship with the checkpoint, in the order of its golden texts."""
+    logits = np.array([text.logits for text in checkpoint.golden], dtype=np.float64)
+    return Reference(logits, "torch's logits of the golden texts")
+
+
+def reference_logits(
+    checkpoint: Checkpoint, sample: Sample, progress: Progress = lambda done: None
+) -> Reference:
+    """The best reference there is for texts of the user's; `progress` hears how many are done.
+
+    Raises:
+        GateError: torch is not installed and the checkpoint ships no golden texts.
+        ParityError: torch is not installed and the float32 graph does not agree with the golden logits.
+    """
+    if find_spec("torch") and find_spec("transformers"):
+        logits = _torch_logits(checkpoint, sample.rows, progress)
+        return Reference(logits, "torch in float32, every text alone")
+    return Reference(
+        _graph_logits(checkpoint, sample.rows, progress), "the fp32 graph, after parity on golden texts"
+    )
+
+
+def _torch_logits(
+    checkpoint: Checkpoint, rows: Sequence[Sequence[int]], progress: Progress
+) -> NDArray[np.float64]:
+    import torch
+    from transformers import MobileBertForSequenceClassification
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    model = MobileBertForSequenceClassification.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
+    logits = []
+    with torch.inference_mode():
+        for done, row in enumerate(rows, 1):
+            logits.append(model(input_ids=torch.tensor([row])).logits[0].double().numpy())
+            progress(done)
+    return np.stack(logits)
+
+
+def _graph_logits(
+    checkpoint: Checkpoint, rows: Sequence[Sequence[int]], progress: Progress
+) -> NDArray[np.float64]:
+    from export.api import build_fp32
+    from export.parity import check_parity, open_session, run_rows
+
+    model = build_fp32(checkpoint)
+    if check_parity(model, checkpoint) is None:
+        raise GateError(
+            "without torch and without golden.jsonl there is nothing to compare with: install torch and "
+            "transformers, or write golden.jsonl with training"
+        )
+    session, logits = open_session(model), []
+    for done, row in enumerate(rows, 1):
+        logits.append(run_rows(session, [row])[0])
+        progress(done)
+    return np.stack(logits).astype(np.float64)
