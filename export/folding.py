@@ -58,11 +58,14 @@ class Stream:
 class LayerStreams:
     """The streams behind a layer's tensors, which relate them to what the checkpoint's modules compute.
 
-    context: attention's result.
+    query, key: attention's inputs, without the factors that the scores take.
+    context: attention's result, and its values.
     narrow: the start, then the state after attention and after each feed-forward.
     wide: the state after the layer.
     """
 
+    query: Stream
+    key: Stream
     context: Stream
     narrow: tuple[Stream, ...]
     wide: Stream
@@ -92,6 +95,7 @@ class Layer:
     values, all read from the wide stream by one product.
     attention: the attention output's product into the narrow stream.
     output: the narrow stream's product into the wide one.
+    score_scale: what attention multiplies its scores with.
     """
 
     read: Linear
@@ -99,6 +103,7 @@ class Layer:
     feed_forward: tuple[FeedForward, ...]
     output: Update
     streams: LayerStreams
+    score_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -211,17 +216,10 @@ def _fold_layer(config: ModelConfig, source: _Source, wide: Stream) -> tuple[Lay
     start, query, key, value = _attention_inputs(config, source)
     root = config.head_size**-0.5
     query = Linear(query.weight * root, _bias(query) * root)
-    value = read_stream(wide, value)
-    read = stack(
-        [
-            read_stream(wide, start),
-            read_stream(wide, query),
-            _unbiased(read_stream(wide, key)),
-            _unbiased(value),
-        ]
-    )
-    context = Stream(np.ones(config.intra_bottleneck_size), _bias(value))
-    start_stream = Stream(np.ones(config.intra_bottleneck_size), np.zeros(config.intra_bottleneck_size))
+    start, query, key, value = (read_stream(wide, each) for each in (start, query, key, value))
+    read = stack([start, query, _unbiased(key), _unbiased(value)])
+    ones, zeros = np.ones(config.intra_bottleneck_size), np.zeros(config.intra_bottleneck_size)
+    start_stream, context = Stream(ones, zeros), Stream(ones, _bias(value))
     attention, narrow = update_stream(
         start_stream,
         read_stream(context, source.dense("attention.output.dense")),
@@ -238,7 +236,8 @@ def _fold_layer(config: ModelConfig, source: _Source, wide: Stream) -> tuple[Lay
         read_stream(narrow, source.dense("output.bottleneck.dense")),
         source.norm("output.bottleneck.LayerNorm"),
     )
-    streams = LayerStreams(context, tuple(states), wide)
+    scores = Stream(ones / root, zeros), Stream(ones, _bias(key))
+    streams = LayerStreams(*scores, context, tuple(states), wide)
     return Layer(read, attention, tuple(feed_forward), output, streams), wide
 
 

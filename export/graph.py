@@ -55,15 +55,12 @@ class Precision:
         """`x * factor`, per channel."""
         return g.node("Mul", x, g.constant(f"{name}.factor", factor.astype(self.dtype)), name=name)
 
-    def attend(
-        self, g: GraphBuilder, name: str, query: str, key: str, value: str, lengths: str, heads: int
-    ) -> str:
-        """Softmax attention on padded [B, S, width] tensors; queries carry the 1/sqrt(head size)."""
-        inputs = (query, key, value, "", lengths)
-        return g.node("MultiHeadAttention", *inputs, domain=CONTRIB, num_heads=heads, scale=1.0, name=name)
-
     def to_float32(self, g: GraphBuilder, name: str, x: str) -> str:
-        """`x` as float32: the pooler, the classifier and softmax stay in full precision."""
+        """`x` as float32: attention, the pooler and the classifier work in full precision."""
+        return x
+
+    def from_float32(self, g: GraphBuilder, name: str, x: str) -> str:
+        """Attention's result as products read it."""
         return x
 
 
@@ -129,11 +126,13 @@ class Encoder:
         read = self._precision.linear(self._g, f"{name}.read", wide, layer.read)
         narrow = len(layer.read.weight) // 4
         split = self._g.node("Reshape", read, [-1, narrow], name=f"{name}.parts")
-        start, query, key, value = (
-            self._g.node("Gather", split, index, name=f"{name}.{part}")
-            for part, index in zip(("start", "query", "key", "value"), parts, strict=True)
+        exact = self._precision.to_float32(self._g, f"{name}.parts.float32", split)
+        start = self._g.node("Gather", split, parts[START], name=f"{name}.start")
+        query, key, value = (
+            self._g.node("Gather", exact, parts[part], name=f"{name}.{part_name}")
+            for part, part_name in ((QUERY, "query"), (KEY, "key"), (VALUE, "value"))
         )
-        context = self._attend(name, query, key, value, narrow)
+        context = self._attend(name, layer, query, key, value)
         context = self._g.node("Gather", context, self._rows.scatter, name=f"{name}.context")
         return self._tail(name, layer, context, start, wide)
 
@@ -148,21 +147,27 @@ class Encoder:
             g, f"{name}.read.all", wide, _rows_of(layer.read, 2 * narrow, 4 * narrow)
         )
         start, query = g.nodes("Split", read_first, outputs=[f"{name}.start", f"{name}.query"], axis=1)
+        query = self._precision.to_float32(g, f"{name}.query.float32", query)
         query = g.node("Unsqueeze", query, [1], name=f"{name}.query3d")
         both = g.node("Reshape", read_all, [-1, narrow], name=f"{name}.parts")
+        both = self._precision.to_float32(g, f"{name}.parts.float32", both)
         cell = g.node("Mul", self._rows.gather, 2)
         key = g.node("Gather", both, cell, name=f"{name}.key")
         value = g.node("Gather", both, g.node("Add", cell, 1), name=f"{name}.value")
-        context = self._attend(name, query, key, value, narrow)
+        context = self._attend(name, layer, query, key, value)
         return self._tail(name, layer, context, start, first)
 
-    def _attend(self, name: str, query: str, key: str, value: str, narrow: int) -> str:
-        """[cells, narrow]."""
-        lengths = self._rows.lengths
-        context = self._precision.attend(self._g, f"{name}.attended", query, key, value, lengths, self._heads)
-        return self._g.node("Reshape", context, [-1, narrow], name=f"{name}.cells")
+    def _attend(self, name: str, layer: Layer, query: str, key: str, value: str) -> str:
+        """[cells, narrow]: softmax attention, in float32, on padded [B, S, narrow] tensors."""
+        inputs = (query, key, value, "", self._rows.lengths)
+        options = {"num_heads": self._heads, "scale": layer.score_scale}
+        context = self._g.node(
+            "MultiHeadAttention", *inputs, domain=CONTRIB, name=f"{name}.attended", **options
+        )
+        return self._g.node("Reshape", context, [-1, len(layer.attention.weight)], name=f"{name}.cells")
 
     def _tail(self, name: str, layer: Layer, context: str, start: str, wide: str) -> str:
+        context = self._precision.from_float32(self._g, f"{name}.context.narrowed", context)
         narrow = self._update(f"{name}.attention", context, layer.attention, start)
         for index, block in enumerate(layer.feed_forward):
             hidden = self._precision.linear(self._g, f"{name}.ffn{index}.in", narrow, block.expand, relu=True)

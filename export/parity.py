@@ -92,6 +92,6 @@ def check_tokenizer(checkpoint: Checkpoint) -> None:
     for text in checkpoint.golden:
         if tuple(tokenizer.encode(text.text).ids) != text.input_ids:
             raise ParityError(
-                f"tokenizer.json gives other ids than golden.jsonl for text {text.name!r}: one of them belongs "
+                f"tokenizer.json gives other ids than golden.jsonl for {text.name!r}: one of them belongs "
                 "to another checkpoint; save the tokenizer again or write golden.jsonl anew"
             )

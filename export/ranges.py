@@ -25,7 +25,7 @@ QUANTILES = (0.0, 0.0001, 0.001, 0.5, 0.999, 0.9999, 1.0)
 
 
 def tensor_ranges(checkpoint: Checkpoint, folded: Folded) -> dict[str, Array]:
-    """Ranges of every tensor that a product of the graph reads.
+    """Ranges of every tensor that a product of the graph reads or writes, but for the head's.
 
     Raises:
         CheckpointError: the checkpoint has neither activation ranges nor golden texts, or lacks some ranges.
@@ -77,7 +77,7 @@ def measured_ranges(fp32: ModelProto, folded: Folded, rows: Sequence[Sequence[in
     for ids in rows:
         feed = {"input_ids": np.array(ids, np.int64), "item_lengths": np.array([len(ids)], np.int32)}
         for name, value in zip(names, session.run(tensors, feed), strict=True):
-            found[name].append(value)
+            found[name].append(value.reshape(-1, value.shape[-1]))
     return {name: np.quantile(np.concatenate(values), QUANTILES, axis=0) for name, values in found.items()}
 
 
@@ -104,12 +104,17 @@ def _sources(folded: Folded) -> Iterator[tuple[str, str, Stream]]:
         name, base = f"layer{index}", f"mobilebert.encoder.layer.{index}"
         streams, last = layer.streams, len(layer.feed_forward) - 1
         yield f"{name}.start", f"{base}.bottleneck.input.LayerNorm:output", streams.narrow[0]
+        yield f"{name}.query", f"{base}.attention.self.query:output", streams.query
+        yield f"{name}.key", f"{base}.attention.self.key:output", streams.key
+        yield f"{name}.value", f"{base}.attention.self.value:output", streams.context
         yield f"{name}.context", f"{base}.attention.output.dense:input", streams.context
         state = update_name(f"{name}.attention", layer.attention)
         yield state, f"{base}.attention.output.LayerNorm:output", streams.narrow[1]
         for j, block in enumerate(layer.feed_forward):
             source = base if j == last else f"{base}.ffn.{j}"
-            yield f"{name}.ffn{j}.in", f"{source}.output.dense:input", _identity(len(block.expand.weight))
+            hidden = _identity(len(block.expand.weight))
+            yield f"{name}.ffn{j}.in.product", f"{source}.intermediate.dense:output", hidden
+            yield f"{name}.ffn{j}.in", f"{source}.output.dense:input", hidden
             state = update_name(f"{name}.ffn{j}.out", block.update)
             yield state, f"{source}.output.LayerNorm:output", streams.narrow[j + 2]
         state = update_name(f"{name}.output", layer.output)
