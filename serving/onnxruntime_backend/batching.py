@@ -42,6 +42,8 @@ def _join(tensor: Tensor, requests: Sequence[Request]) -> np.ndarray:
     if missing:
         raise RequestError(f"input '{tensor.name}' is missing")
     arrays = [request[tensor.name] for request in requests]
+    if tensor.dtype == np.object_:
+        arrays = [_decode(tensor.name, array) for array in arrays]
     if tensor.ragged:
         arrays = [array.reshape(-1) for array in arrays]
     if len(arrays) == 1:
@@ -50,6 +52,14 @@ def _join(tensor: Tensor, requests: Sequence[Request]) -> np.ndarray:
         return np.concatenate(arrays)
     except ValueError:
         raise RequestError(f"input '{tensor.name}' has another shape than its batch") from None
+
+
+def _decode(name: str, array: np.ndarray) -> np.ndarray:
+    """Triton's strings are bytes; ONNX Runtime's Python interface takes `str`, and would quote bytes."""
+    try:
+        return np.array([text.decode() for text in array.ravel()], np.object_).reshape(array.shape)
+    except UnicodeDecodeError:
+        raise RequestError(f"input '{name}' is not valid UTF-8") from None
 
 
 def rows(request: Request, settings: Settings) -> int:

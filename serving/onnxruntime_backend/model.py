@@ -5,6 +5,7 @@ gets a sentence without paths or stack traces.
 """
 
 import json
+import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +60,7 @@ class TritonPythonModel:
         except Exception:
             if len(requests) == 1:
                 return [_failure()]
+            pb_utils.Logger.log_info(f"{self.settings.name}: a batch of {len(requests)} failed, trying one by one")
             return [self._execute_alone(each, names) for each in inputs]
 
     def _execute_alone(self, inputs: Mapping[str, np.ndarray], names: list[str]) -> Any:
@@ -80,8 +82,6 @@ def _response(outputs: Mapping[str, np.ndarray]) -> Any:
 
 def _failure() -> Any:
     """Called while an exception is handled."""
-    import sys
-
     error = sys.exc_info()[1]
     if isinstance(error, RequestError):
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
