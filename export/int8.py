@@ -171,12 +171,12 @@ class Int8(Precision):
         return g.node("DequantizeLinear", x, *self._affine(g, x), name=f"{x}.decoded")
 
     def _affine(self, g: GraphBuilder, x: str) -> tuple[str, str]:
-        affine = self._affines[x]
-        if x not in self._written:
-            g.constant(f"{x}.scale", affine.scale)
-            g.constant(f"{x}.zero", affine.zero)
-            self._written.add(x)
-        return f"{x}.scale", f"{x}.zero"
+        affine, name = self._affines[x], x.removesuffix(".flat")
+        if name not in self._written:
+            g.constant(f"{name}.scale", affine.scale)
+            g.constant(f"{name}.zero", affine.zero)
+            self._written.add(name)
+        return f"{name}.scale", f"{name}.zero"
 
 
 def encode(x: Array, affine: Affine) -> NDArray[np.uint8]:
