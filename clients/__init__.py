@@ -5,7 +5,7 @@ Typical use:
     from clients import SentimentClient
 
     with SentimentClient("127.0.0.1:8000") as client:
-        for sentiment in client.classify(["Great film", "Two hours that I want back"]):
+        for sentiment in client.classify(["Great film", "Dull, badly acted and far too long"]):
             print(sentiment.label, f"{sentiment.score:.2f}")
 """
 

@@ -14,11 +14,12 @@ from clients.limits import Limits
 from clients.pipeline import Outcome, Pipeline
 from clients.retry import Attempts
 from clients.sentiment import Sentiment
-from clients.sources import check_list, next_texts
+from clients.sources import Source, check_list, next_texts
 from clients.tensors import read_batch_size
 from clients.transport import Transport, open_transport
 
 T = TypeVar("T")
+Running = dict[asyncio.Task[list[Outcome]], Batch]
 READY_POLL = 0.2
 
 
@@ -74,15 +75,10 @@ class AsyncSentimentClient:
         """Like `stream`, but a refused text gives its InvalidText in its place and ends nothing."""
         pipeline = await self.new_pipeline()
         source = aiter(texts) if isinstance(texts, AsyncIterable) else iter(texts)
-        running: dict[asyncio.Task[list[Outcome]], Batch] = {}
+        running: Running = {}
         try:
             while not pipeline.done:
-                while len(running) < self.limits.max_in_flight:
-                    if pipeline.wants_texts:
-                        pipeline.add(await next_texts(source, pipeline.window))
-                    if (batch := pipeline.next_batch()) is None:
-                        break
-                    running[asyncio.create_task(self.classify_batch(batch))] = batch
+                await self._send(pipeline, source, running)
                 if running:
                     finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                     for task in finished:
@@ -145,6 +141,14 @@ class AsyncSentimentClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def _send(self, pipeline: Pipeline, source: Source, running: Running) -> None:
+        while len(running) < self.limits.max_in_flight:
+            if pipeline.wants_texts:
+                pipeline.add(await next_texts(source, pipeline.window))
+            if (batch := pipeline.next_batch()) is None:
+                return
+            running[asyncio.create_task(self.classify_batch(batch))] = batch
 
     async def _retrying(self, call: Callable[[Transport], Awaitable[T]]) -> T:
         async with self._in_flight:

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
 
+Source = Iterator[str] | AsyncIterator[str]
+
 
 def check_list(texts: Iterable[str]) -> Iterable[str]:
     """Returns its argument; raises TypeError for a lone str, which would be read letter by letter."""
@@ -11,7 +13,7 @@ def check_list(texts: Iterable[str]) -> Iterable[str]:
     return texts
 
 
-async def next_texts(source: Iterator[str] | AsyncIterator[str], count: int) -> list[str]:
+async def next_texts(source: Source, count: int) -> list[str]:
     """The next `count` texts of a source, fewer at its end."""
     if isinstance(source, Iterator):
         return list(islice(source, count))

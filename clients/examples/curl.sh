@@ -5,17 +5,17 @@ url=${1:-http://127.0.0.1:8000}
 
 echo "One review, the short way:"
 curl --fail-with-body -sS "$url/v2/models/sentiment/generate" \
-    -d '{"text": "A film that I will watch again."}'
+    -d '{"text": "A delight from the first minute to the last."}'
 
 echo; echo "Two reviews in one request:"
 curl --fail-with-body -sS "$url/v2/models/sentiment/generate" \
-    -d '{"text": ["A film that I will watch again.", "Two hours that I want back."]}'
+    -d '{"text": ["A delight from the first minute to the last.", "Dull, badly acted and far too long."]}'
 
 echo; echo "The same by the standard inference protocol, which names shapes and types:"
 curl --fail-with-body -sS "$url/v2/models/sentiment/infer" -d '{
     "inputs": [{
         "name": "text", "shape": [2, 1], "datatype": "BYTES",
-        "data": ["A film that I will watch again.", "Two hours that I want back."]
+        "data": ["A delight from the first minute to the last.", "Dull, badly acted and far too long."]
     }]
 }'
 echo

@@ -5,7 +5,7 @@ import sys
 import requests
 
 URL = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
-REVIEWS = ["A film that I will watch again.", "Two hours that I want back."]
+REVIEWS = ["A delight from the first minute to the last.", "Dull, badly acted and far too long."]
 
 with requests.Session() as session:  # keeps the connection open between requests
     for review in REVIEWS:

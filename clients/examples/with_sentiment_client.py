@@ -8,7 +8,7 @@ import sys
 from clients import SentimentClient
 
 URL = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:8000"
-REVIEWS = ["A film that I will watch again.", "Two hours that I want back."]
+REVIEWS = ["A delight from the first minute to the last.", "Dull, badly acted and far too long."]
 
 with SentimentClient(URL) as client:
     for review, found in zip(REVIEWS, client.classify(REVIEWS), strict=True):

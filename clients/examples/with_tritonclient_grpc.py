@@ -6,7 +6,7 @@ import numpy as np
 import tritonclient.grpc as triton
 
 URL = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:8001"
-REVIEWS = ["A film that I will watch again.", "Two hours that I want back."]
+REVIEWS = ["A delight from the first minute to the last.", "Dull, badly acted and far too long."]
 
 text = triton.InferInput("text", [len(REVIEWS), 1], "BYTES")
 text.set_data_from_numpy(np.array([[review.encode()] for review in REVIEWS], dtype=np.object_))

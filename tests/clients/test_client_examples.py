@@ -30,7 +30,9 @@ def test_python_example_prints_a_label_a_score_and_the_review(path: Path, server
     lines = run([sys.executable, *script, addresses.get(path.stem, host)]).splitlines()
     assert len(lines) == 2
     for line, review in zip(
-        lines, ["A film that I will watch again.", "Two hours that I want back."], strict=True
+        lines,
+        ["A delight from the first minute to the last.", "Dull, badly acted and far too long."],
+        strict=True,
     ):
         label, score, text = line.split(maxsplit=2)
         assert label in ("negative", "positive")
