@@ -1,0 +1,93 @@
+"""All contestants of one checkpoint, up at the same time; only the one that is measured is under load."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import contestants as names
+from benchmarks.callers import Caller, flask_caller, padded_caller, triton_caller
+from benchmarks.contestants import Contestant
+from benchmarks.rivals.flask_server import FlaskServer, FlaskSettings
+from serving.launcher import TritonServer
+
+
+@dataclass(frozen=True)
+class FlaskChoice:
+    """A setting of the Flask app and which precision of its endpoints to call."""
+
+    settings: FlaskSettings
+    fast: bool = False
+
+    @property
+    def label(self) -> str:
+        """Such as ``2 workers x 1 threads, torch 1, bfloat16``."""
+        return f"{self.settings.label}, {self.settings.fast_dtype if self.fast else 'float32'}"
+
+
+@dataclass(frozen=True)
+class Arena:
+    """The live contestants by key, and the Triton server that some of them share."""
+
+    checkpoint: Path
+    contestants: dict[str, Contestant]
+    triton: TritonServer
+
+
+@contextmanager
+def open_arena(checkpoint: Path, repository: Path, flask: dict[str, FlaskChoice]) -> Iterator[Arena]:
+    """Start one Triton with ours and the padded rival, and one gunicorn a distinct Flask setting."""
+    with ExitStack() as stack:
+        triton = stack.enter_context(quiet_triton(repository))
+        found = triton_contestants(triton, checkpoint)
+        servers: dict[FlaskSettings, FlaskServer] = {}
+        for key, choice in flask.items():
+            if choice.settings not in servers:
+                server = FlaskServer(checkpoint, choice.settings)
+                servers[choice.settings] = stack.enter_context(server)
+            found[key] = flask_contestant(key, servers[choice.settings], choice.fast)
+        yield Arena(checkpoint, found, triton)
+
+
+def quiet_triton(repository: Path, models: tuple[str, ...] = ()) -> TritonServer:
+    """A server without a response cache (texts repeat), on free ports, that logs nothing to the terminal."""
+    return TritonServer(
+        repository,
+        log=lambda line: None,
+        http_port=0,
+        grpc_port=0,
+        metrics_port=0,
+        load_models=models,
+        exit_timeout=3,
+    )
+
+
+def triton_contestants(triton: TritonServer, checkpoint: Path) -> dict[str, Contestant]:
+    """Every contestant that this server has loaded."""
+    loaded = set(triton.options.load_models) or set(names.TRITON_MODELS)
+    return {key: triton_contestant(triton, key, checkpoint) for key in names.TRITON_MODELS if key in loaded}
+
+
+def triton_contestant(triton: TritonServer, key: str, checkpoint: Path) -> Contestant:
+    """One ensemble of a live Triton."""
+    caller: Caller
+    if key in names.OURS:
+        caller = triton_caller(triton.http_url, key)
+    else:
+        caller = padded_caller(triton.http_url, key, labels_of(checkpoint))
+    return Contestant(key, caller, caller, triton.http_url, triton.pid)
+
+
+def flask_contestant(key: str, server: FlaskServer, fast: bool) -> Contestant:
+    """One precision of a live Flask app."""
+    prefix = "fast_" if fast else ""
+    single, batch = (flask_caller(server.url, f"{prefix}{name}") for name in ("single", "batch"))
+    return Contestant(key, single, batch, server.url, server.pid)
+
+
+def labels_of(checkpoint: Path) -> list[str]:
+    """The checkpoint's label names by number."""
+    id2label = json.loads((checkpoint / "config.json").read_text(encoding="utf-8")).get("id2label", {})
+    named = {int(number): name for number, name in id2label.items()} or {0: "LABEL_0", 1: "LABEL_1"}
+    return [named[number] for number in sorted(named)]

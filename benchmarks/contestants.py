@@ -1,0 +1,48 @@
+"""Who is measured: one name, one caller, one process tree each."""
+
+from dataclasses import dataclass
+
+from benchmarks.callers import Caller
+
+FLASK_RECOMMENDED = "flask_recommended"
+FLASK_BEST = "flask_best"
+FLASK_LATENCY = "flask_latency"
+PADDED = "padded"
+PADDED_UNBATCHED = "padded_unbatched"
+SENTIMENT = "sentiment"
+SENTIMENT_FAST = "sentiment_fast"
+
+LABELS = {
+    FLASK_RECOMMENDED: "Flask app, recommended",
+    FLASK_BEST: "Flask app, best throughput",
+    FLASK_LATENCY: "Flask app, best latency",
+    PADDED: "padded ONNX on Triton",
+    PADDED_UNBATCHED: "padded ONNX on Triton, unbatched",
+    SENTIMENT: "sentiment (fp32)",
+    SENTIMENT_FAST: "sentiment_fast (int8)",
+}
+FLASK = (FLASK_RECOMMENDED, FLASK_BEST, FLASK_LATENCY)
+OURS = (SENTIMENT, SENTIMENT_FAST)
+# Models that Triton must load for each of its contestants.
+TRITON_MODELS = {
+    PADDED: ("padded", "padded_tokenizer", "padded_fp32"),
+    PADDED_UNBATCHED: ("padded_unbatched", "padded_tokenizer_unbatched", "padded_fp32"),
+    SENTIMENT: ("sentiment", "mobilebert_tokenizer", "mobilebert_fp32"),
+    SENTIMENT_FAST: ("sentiment_fast", "mobilebert_tokenizer", "mobilebert_int8"),
+}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A live server and how to call it; ``base_url`` and ``pid`` are those of its server."""
+
+    key: str
+    single: Caller
+    batch: Caller
+    base_url: str
+    pid: int
+
+    @property
+    def label(self) -> str:
+        """How reports name it."""
+        return LABELS[self.key]

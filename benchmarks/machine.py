@@ -1,0 +1,50 @@
+"""Which machine the figures are from: named by its processor, never by its host name."""
+
+import os
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+VECTOR_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+PACKAGES = ("torch", "transformers", "onnx", "onnxruntime", "tritonclient", "numpy", "flask", "gunicorn")
+
+
+def cpu_fields(cpuinfo: str) -> dict[str, str]:
+    """The fields of the first processor in the text of /proc/cpuinfo."""
+    first = cpuinfo.split("\n\n")[0]
+    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on (its affinity)."""
+    return len(os.sched_getaffinity(0))
+
+
+def describe() -> dict[str, Any]:
+    """Processor, vector instructions, cores, memory (GiB), system and library versions."""
+    fields = cpu_fields(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    flags = set(fields.get("flags", "").split())
+    return {
+        "cpu": fields.get("model name", platform.machine()),
+        "cpu_family": fields.get("cpu family", "?"),
+        "cpu_model": fields.get("model", "?"),
+        "cores": usable_cores(),
+        "vector_instructions": [flag for flag in VECTOR_FLAGS if flag in flags],
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.release().split('-')[0]}, {'-'.join(platform.libc_ver())}",
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+    }
+
+
+def slug(machine: dict[str, Any]) -> str:
+    """A folder name such as ``amd-epyc-family25-model17-2-cores``."""
+    # Cloud machines hide the marketing name; family and model still tell the generation.
+    cpu = re.sub(r"\(r\)|\(tm\)|processor|cpu|@.*", " ", machine["cpu"].lower())
+    name = f"{cpu} family{machine['cpu_family']} model{machine['cpu_model']} {machine['cores']} cores"
+    return re.sub(r"[^a-z0-9]+", "-", name).strip("-")

@@ -1,0 +1,1 @@
+"""NVIDIA's perf_analyzer: fetched once, run with real texts, its CSV read back."""

@@ -1,0 +1,74 @@
+"""Models called in this process on token ids: what is left when nothing but the computation remains."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+Runner = Callable[[Sequence[list[int]]], np.ndarray]
+
+
+def load_runners(checkpoint: Path, repository: Path, cores: int) -> dict[str, Runner]:
+    """A runner for each model, all on ``cores`` threads: token ids to logits FLOAT [texts, labels]."""
+    return {
+        "torch fp32": torch_runner(checkpoint, cores),
+        "padded fp32": padded_runner(_session(repository / "padded_fp32", cores)),
+        "packed fp32": packed_runner(_session(repository / "mobilebert_fp32", cores)),
+        "packed int8": packed_runner(_session(repository / "mobilebert_int8", cores)),
+    }
+
+
+def packed_runner(session: onnxruntime.InferenceSession) -> Runner:
+    """Our graph: all texts in one row, their lengths beside them."""
+
+    def run(texts: Sequence[list[int]]) -> np.ndarray:
+        ids = np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])
+        lengths = np.array([len(text) for text in texts], dtype=np.int32)
+        return session.run(["logits"], {"input_ids": ids, "item_lengths": lengths})[0]
+
+    return run
+
+
+def padded_runner(session: onnxruntime.InferenceSession) -> Runner:
+    """The plain export: texts padded to the longest, with a mask."""
+
+    def run(texts: Sequence[list[int]]) -> np.ndarray:
+        ids, mask = pad(texts)
+        return session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
+
+    return run
+
+
+def torch_runner(checkpoint: Path, cores: int) -> Runner:
+    """transformers' model, padded where there is more than one text."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    torch.set_num_threads(cores)
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype=torch.float32).eval()
+
+    def run(texts: Sequence[list[int]]) -> np.ndarray:
+        ids, mask = (torch.from_numpy(array) for array in pad(texts))
+        with torch.inference_mode():
+            return model(input_ids=ids, attention_mask=mask).logits.numpy()
+
+    return run
+
+
+def pad(texts: Sequence[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and mask, INT64 [texts, longest]."""
+    ids = np.zeros((len(texts), max(map(len, texts))), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)] = text
+        mask[row, : len(text)] = 1
+    return ids, mask
+
+
+def _session(model: Path, cores: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores
+    versions = [folder for folder in model.iterdir() if folder.name.isdigit()]
+    newest = max(versions, key=lambda folder: int(folder.name))
+    return onnxruntime.InferenceSession(newest / "model.onnx", options, providers=["CPUExecutionProvider"])

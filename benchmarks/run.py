@@ -1,0 +1,112 @@
+"""The whole run: prepares both checkpoints, then measures section after section."""
+
+import time
+from pathlib import Path
+
+from benchmarks import machine, texts
+from benchmarks.arena import Arena, FlaskChoice, open_arena
+from benchmarks.contestants import SENTIMENT_FAST
+from benchmarks.flops import Shape
+from benchmarks.model_repository import prepare
+from benchmarks.paths import CACHE
+from benchmarks.peak import measure_peaks
+from benchmarks.perf_analyzer.fetch import fetch
+from benchmarks.random_checkpoint import make_random_checkpoint
+from benchmarks.sections import Sections
+from benchmarks.settings import Settings
+from benchmarks.stage import Progress, Stage
+from benchmarks.suite import alone, idle, in_process, layers, load_curves, perf, scale, table, tuning
+
+DEEP_LAYERS = 24
+DEEP, SHIPPED = "layers24", "shipped"
+Flask = dict[str, FlaskChoice]
+
+
+def run_everything(checkpoint: Path, settings: Settings, sections: Sections, progress: Progress) -> None:
+    """Measure all sections, the 24-layer checkpoint first: the targets are read from it.
+
+    Raises:
+        BenchmarkError: something could not be started or failed under load; earlier sections stay saved.
+    """
+    began, cores, store = time.time(), machine.usable_cores(), sections.store
+    store.describe_run(machine=machine.describe(), settings=settings.name, finished=False)
+    fetch()
+    sections.measure("peak", measure_peaks, cores, settings.peak_seconds)
+    deep = _stage(deep_checkpoint(checkpoint, progress), settings, progress)
+    shipped = _stage(checkpoint, settings, progress)
+    flask = _flask_settings(deep, sections, cores)
+    store.describe_run(flask={key: choice.label for key, choice in flask.items()})
+    _measure_deep(deep, flask, sections, cores)
+    _measure_shipped(shipped, flask, sections, cores)
+    store.describe_run(seconds=round(time.time() - began, 1), finished=True)
+
+
+def deep_checkpoint(checkpoint: Path, progress: Progress) -> Path:
+    """``checkpoint`` itself where it has 24 layers, else a random one of that depth."""
+    if Shape.of_checkpoint(checkpoint).num_hidden_layers == DEEP_LAYERS:
+        return checkpoint
+    progress(f"making a random checkpoint of {DEEP_LAYERS} layers")
+    return make_random_checkpoint(checkpoint, CACHE / f"random-{DEEP_LAYERS}-layers", DEEP_LAYERS)
+
+
+def _stage(checkpoint: Path, settings: Settings, progress: Progress) -> Stage:
+    progress(f"exporting {checkpoint.name}")
+    return Stage(checkpoint, prepare(checkpoint), texts.load(checkpoint, settings.texts), settings, progress)
+
+
+def _flask_settings(stage: Stage, sections: Sections, cores: int) -> Flask:
+    rows = (
+        sections.measure("flask_grid", tuning.measure_grid, stage, cores)
+        if stage.settings.tune_flask
+        else None
+    )
+    return tuning.choose(rows, cores) if rows else tuning.default_choices(cores)
+
+
+def _measure_deep(stage: Stage, flask: Flask, sections: Sections, cores: int) -> None:
+    settings, measure = stage.settings, sections.measure
+    measure(DEEP, _facts, stage)
+    measure(f"{DEEP}.in_process", in_process.measure_in_process, stage, cores)
+    measure(f"{DEEP}.alone", alone.measure_alone, stage, flask, cores)
+    with open_arena(stage.checkpoint, stage.repository, flask) as arena:
+        measure(f"{DEEP}.idle", idle.measure_idle, arena)
+        loads = measure(f"{DEEP}.load", load_curves.measure_load, stage, arena, settings.rounds)
+        measure(f"{DEEP}.table", table.measure_table, stage, arena)
+        measure(f"{DEEP}.layers", layers.measure_layers, stage, arena)
+        measure(f"{DEEP}.batch", scale.measure_batch_sizes, stage, arena)
+        measure(f"{DEEP}.bulk", scale.measure_bulk, stage, arena, settings.bulk_sizes_deep)
+        _measure_with_perf_analyzer(stage, arena, sections, loads or [])
+
+
+def _measure_with_perf_analyzer(stage: Stage, arena: Arena, sections: Sections, loads: list[dict]) -> None:
+    settings = stage.settings
+    fast = [row["reviews_per_second"] for row in loads if row["contestant"] == SENTIMENT_FAST]
+    cases = {
+        "perf_closed": perf.closed_loop_cases(settings.perf_concurrency),
+        "perf_open": perf.open_loop_cases(max(fast, default=1.0), settings.perf_load_shares),
+        "perf_lengths": perf.length_cases(settings.length_concurrency),
+    }
+    for name, chosen in cases.items():
+        sections.measure(f"{DEEP}.{name}", perf.measure_cases, stage, arena, chosen)
+
+
+def _measure_shipped(stage: Stage, flask: Flask, sections: Sections, cores: int) -> None:
+    settings, measure = stage.settings, sections.measure
+    measure(SHIPPED, _facts, stage)
+    measure(f"{SHIPPED}.in_process", in_process.measure_in_process, stage, cores)
+    with open_arena(stage.checkpoint, stage.repository, flask) as arena:
+        measure(f"{SHIPPED}.load", load_curves.measure_load, stage, arena, settings.shipped_rounds)
+        measure(f"{SHIPPED}.table", table.measure_table, stage, arena)
+        measure(f"{SHIPPED}.layers", layers.measure_layers, stage, arena)
+        measure(f"{SHIPPED}.bulk", scale.measure_bulk, stage, arena, settings.bulk_sizes)
+
+
+def _facts(stage: Stage) -> dict:
+    """What the report needs to turn samples into cost: sizes of the model, lengths of the texts."""
+    return {
+        "shape": vars(Shape.of_checkpoint(stage.checkpoint)),
+        "mean_tokens": {length: stage.texts.mean_tokens(length) for length in texts.LENGTHS},
+        "imdb_tokens": [review.tokens for review in stage.reviews],
+        "source": stage.texts.source,
+        "random_weights": stage.checkpoint.name.startswith("random"),
+    }

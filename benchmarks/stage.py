@@ -1,0 +1,26 @@
+"""What every section needs to know: the checkpoint, how it is served, the texts, the sizes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.settings import Settings
+from benchmarks.texts import Review, Texts
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One checkpoint, published in ``repository``; ``progress`` takes what is being measured."""
+
+    checkpoint: Path
+    repository: Path
+    texts: Texts
+    settings: Settings
+    progress: Progress
+
+    @property
+    def reviews(self) -> list[Review]:
+        """Texts of IMDB's own lengths."""
+        return self.texts.by_length["imdb"]

@@ -1,0 +1,10 @@
+"""Idle servers must cost nothing, or measuring one beside the others would be unfair."""
+
+from benchmarks.arena import Arena
+from benchmarks.processes import cores_used
+
+
+def measure_idle(arena: Arena, seconds: float = 1.0) -> dict[str, float]:
+    """Cores that each contestant's server keeps busy while nobody calls it."""
+    pids = {contestant.pid: key for key, contestant in arena.contestants.items()}
+    return {key: round(cores_used(pid, seconds), 4) for pid, key in pids.items()}

@@ -1,0 +1,50 @@
+"""What each layer of a request costs under 8 clients: HTTP, tokenizer, queues, inference."""
+
+from benchmarks.arena import Arena
+from benchmarks.contestants import OURS, PADDED, TRITON_MODELS, Contestant
+from benchmarks.load import LoadResult, closed_loop
+from benchmarks.stage import Stage
+from benchmarks.triton_stats import PARTS, ModelStats, read_stats
+
+CLIENTS = 8
+
+
+def measure_layers(stage: Stage, arena: Arena) -> dict[str, dict]:
+    """Milliseconds a request by layer, and the share of the time in which no model ran, for each ensemble."""
+    return {key: _measure(stage, arena.contestants[key]) for key in (PADDED, *OURS)}
+
+
+def _measure(stage: Stage, contestant: Contestant) -> dict:
+    stage.progress(f"layers of {contestant.key}")
+    ensemble, tokenizer, model = TRITON_MODELS[contestant.key]
+    parts = {"ensemble": ensemble, "tokenizer": tokenizer, "model": model}
+    before = {part: read_stats(contestant.base_url, name) for part, name in parts.items()}
+    result = closed_loop(contestant.single, stage.reviews, CLIENTS, stage.settings.window)
+    spent = {part: read_stats(contestant.base_url, name).since(before[part]) for part, name in parts.items()}
+    return layers_of(spent, result)
+
+
+def layers_of(spent: dict[str, ModelStats], result: LoadResult) -> dict:
+    """Split the mean latency that clients saw.
+
+    HTTP is what Triton's clock for the ensemble does not cover: the client, the socket, parsing. Steps is
+    what the ensemble's clock covers and its models' clocks do not.
+    """
+    latency = 1e3 * sum(result.latencies) / len(result.latencies)
+    means = {part: _per_request(stats) for part, stats in spent.items()}
+    inside = means["tokenizer"]["success"] + means["model"]["success"]
+    model = spent["model"]
+    return {
+        "latency": latency,
+        "http": max(0.0, latency - means["ensemble"]["success"]),
+        "steps": max(0.0, means["ensemble"]["success"] - inside),
+        "tokenizer": {part: means["tokenizer"][part] for part in PARTS},
+        "model": {part: means["model"][part] for part in PARTS},
+        "rows_per_run": model.rows / max(1, model.executions),
+        "reviews_per_second": result.reviews_per_second,
+        "tokens_per_second": result.tokens_per_second,
+    }
+
+
+def _per_request(stats: ModelStats) -> dict[str, float]:
+    return {part: 1e3 * seconds / max(1, stats.requests) for part, seconds in stats.seconds.items()}

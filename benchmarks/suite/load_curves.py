@@ -1,0 +1,40 @@
+"""Latency and throughput of every contestant over concurrency, in alternating rounds."""
+
+from collections.abc import Iterable
+
+from benchmarks.arena import Arena
+from benchmarks.contestants import FLASK_LATENCY, PADDED_UNBATCHED
+from benchmarks.load import closed_loop
+from benchmarks.stage import Stage
+
+# Where the curve would only repeat itself: one worker queues, the unbatched rival is its batching sibling.
+LEVELS = {FLASK_LATENCY: (1, 2), PADDED_UNBATCHED: (1, 16)}
+
+
+def plan(rounds: dict[int, int], keys: Iterable[str]) -> list[tuple[int, int, str]]:
+    """(round, concurrency, contestant) in the order of measurement: contestants alternate innermost."""
+    contestants = list(keys)
+    return [
+        (number, concurrency, key)
+        for number in range(max(rounds.values()))
+        for concurrency, wanted in sorted(rounds.items())
+        if number < wanted
+        for key in contestants
+        if concurrency in LEVELS.get(key, (concurrency,))
+    ]
+
+
+def measure_load(stage: Stage, arena: Arena, rounds: dict[int, int]) -> list[dict]:
+    """One entry a window: contestant, round, and what `LoadResult.to_json` says."""
+    reviews = stage.reviews
+    for contestant in arena.contestants.values():
+        contestant.single([reviews[0].text])
+    results = []
+    for number, concurrency, key in plan(rounds, arena.contestants):
+        stage.progress(f"{key}, {concurrency} clients, round {number + 1}")
+        # Each round starts elsewhere in the texts, at the same place for every contestant.
+        start = 8 * (7 * number + concurrency) % len(reviews)
+        rotated = reviews[start:] + reviews[:start]
+        result = closed_loop(arena.contestants[key].single, rotated, concurrency, stage.settings.window)
+        results.append({"contestant": key, "round": number, **result.to_json()})
+    return results

@@ -1,0 +1,59 @@
+"""perf_analyzer's sweeps: closed loop, open loop with Poisson arrivals, HTTP and gRPC, three text lengths."""
+
+from dataclasses import dataclass
+
+from benchmarks.arena import Arena
+from benchmarks.contestants import OURS, PADDED, SENTIMENT, SENTIMENT_FAST
+from benchmarks.perf_analyzer.command import Load, Protocol, run
+from benchmarks.stage import Stage
+from benchmarks.texts import LENGTHS
+
+PROTOCOLS: tuple[Protocol, ...] = ("http", "grpc")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of perf_analyzer."""
+
+    model: str
+    load: Load
+    protocol: Protocol = "http"
+    length: str = "imdb"
+
+
+def closed_loop_cases(concurrency: tuple[int, ...]) -> list[Case]:
+    """Both ensembles over HTTP and the fast one over gRPC, at each concurrency."""
+    loads = [Load(concurrency=count) for count in concurrency]
+    return [
+        case
+        for load in loads
+        for case in (Case(SENTIMENT, load), Case(SENTIMENT_FAST, load), Case(SENTIMENT_FAST, load, "grpc"))
+    ]
+
+
+def open_loop_cases(capacity: float, shares: tuple[float, ...]) -> list[Case]:
+    """The fast ensemble at shares of its ``capacity`` (reviews a second); arrivals are Poisson."""
+    rates = [max(1.0, round(share * capacity, 1)) for share in shares]
+    loads = [Load(requests_per_second=rate) for rate in rates]
+    return [Case(SENTIMENT_FAST, load, protocol) for load in loads for protocol in PROTOCOLS]
+
+
+def length_cases(concurrency: int) -> list[Case]:
+    """Ours and the padded rival on short, IMDB's and worst-case texts."""
+    load = Load(concurrency=concurrency)
+    return [Case(model, load, length=length) for length in LENGTHS for model in (PADDED, *OURS)]
+
+
+def measure_cases(stage: Stage, arena: Arena, cases: list[Case]) -> list[dict]:
+    """Run perf_analyzer on each case; one entry a case."""
+    return [_measure(stage, arena, case) for case in cases]
+
+
+def _measure(stage: Stage, arena: Arena, case: Case) -> dict:
+    size = case.load.concurrency or f"{case.load.requests_per_second}/s"
+    stage.progress(f"perf_analyzer: {case.model} over {case.protocol}, {case.length} texts, {size}")
+    triton = arena.triton
+    url = triton.grpc_url if case.protocol == "grpc" else triton.http_url.removeprefix("http://")
+    reviews = stage.texts.by_length[case.length]
+    measured = run(case.model, url, case.protocol, case.load, reviews, stage.settings.perf_window)
+    return {"length": case.length, "mean_tokens": stage.texts.mean_tokens(case.length), **measured.to_json()}

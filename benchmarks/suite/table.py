@@ -1,0 +1,92 @@
+"""The Flask app's own table, by pytest-benchmark: ours beside the rebuilt app, blocks alternating."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.arena import Arena
+from benchmarks.contestants import FLASK_LATENCY, OURS
+from benchmarks.errors import BenchmarkError
+from benchmarks.paths import ROOT
+from benchmarks.stage import Stage
+from benchmarks.texts import Review
+
+SPEC_VARIABLE = "BENCHMARK_TABLE"
+TEST_FILE = Path(__file__).with_name("pytest_table.py")
+SINGLES = ("positive_query", "negative_query", "single_on_fast_model")
+QUERIES = (
+    *SINGLES,
+    "multiple_queries_on_batch_endpoint",
+    "multiple_queries_on_basic_endpoint",
+    "all_queries_on_batch_endpoint",
+    "all_queries_on_basic_endpoint",
+)
+TIMEOUT_S = 900
+
+
+def measure_table(stage: Stage, arena: Arena) -> dict:
+    """Run the pytest file; rounds in seconds by query and contestant, and how many texts a query has."""
+    spec = make_spec(stage, arena)
+    with tempfile.TemporaryDirectory() as name:
+        specification, report = Path(name) / "spec.json", Path(name) / "report.json"
+        specification.write_text(json.dumps(spec), encoding="utf-8")
+        _run_pytest(specification, report)
+        rounds = merge_blocks(json.loads(report.read_text(encoding="utf-8")))
+    return {"rounds": rounds, "sizes": {query: len(texts) for query, texts in spec["texts"].items()}}
+
+
+def make_spec(stage: Stage, arena: Arena) -> dict:
+    """What the pytest file needs: addresses, texts, sizes."""
+    reviews, settings = stage.reviews, stage.settings
+    triton = arena.triton.http_url
+    many = [review.text for review in reviews[: settings.multiple_queries]]
+    everything = [review.text for review in reviews[: settings.all_queries]]
+    texts = {"positive_query": [_of_label(reviews, 1).text], "negative_query": [_of_label(reviews, 0).text]}
+    texts["single_on_fast_model"] = texts["positive_query"]
+    for query in QUERIES[len(SINGLES) :]:
+        texts[query] = many if query.startswith("multiple") else everything
+    return {
+        "flask": arena.contestants[FLASK_LATENCY].base_url,
+        "triton": triton.removeprefix("http://"),
+        "rounds": settings.table_rounds // settings.table_blocks,
+        "blocks": settings.table_blocks,
+        "texts": texts,
+    }
+
+
+def _of_label(reviews: list[Review], label: int) -> Review:
+    """A review of about average length, with this label where labels are known."""
+    typical = sorted(reviews, key=lambda review: review.tokens)[len(reviews) // 2 :]
+    return next((review for review in typical if review.label == label), typical[label])
+
+
+def contestants_of(query: str) -> tuple[str, ...]:
+    """Who runs this query: the fast row compares the fast models, the others both of ours."""
+    return ("flask", OURS[1]) if query == "single_on_fast_model" else ("flask", *OURS)
+
+
+def merge_blocks(report: dict) -> dict[str, dict[str, list[float]]]:
+    """pytest-benchmark's JSON to all rounds of each query and contestant, blocks joined."""
+    rounds: dict[str, dict[str, list[float]]] = {}
+    for benchmark in report["benchmarks"]:
+        query, contestant = benchmark["params"]["query"], benchmark["params"]["contestant"]
+        rounds.setdefault(query, {}).setdefault(contestant, []).extend(benchmark["stats"]["data"])
+    return rounds
+
+
+def _run_pytest(specification: Path, report: Path) -> None:
+    command = [sys.executable, "-m", "pytest", str(TEST_FILE), "-q", "-p", "no:cacheprovider"]
+    command += [
+        f"--benchmark-json={report}",
+        "--benchmark-save-data",
+        "--benchmark-only",
+        "--benchmark-quiet",
+    ]
+    command += ["-o", f"timeout={TIMEOUT_S}"]
+    environment = {**os.environ, SPEC_VARIABLE: str(specification)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchmarkError(f"pytest-benchmark failed: {done.stdout.strip()[-400:]}")
