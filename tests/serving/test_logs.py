@@ -1,0 +1,41 @@
+"""What a person sees of Triton's log. The lines are real ones."""
+
+import pytest
+
+from serving.logs import LogFilter
+
+INFO = """I1123 17:55:05.082820 10769 model_lifecycle.cc:472] "loading: mobilebert_tokenizer:1\""""
+CUDA = """E1123 17:55:05.078710 10769 server.cc:241] "CudaDriverHelper has not been initialized.\""""
+NVML = "Error: Failed to initialize NVML"
+DCGM = """W1123 17:55:07.721740 10769 metrics.cc:798] "DCGM unable to start: DCGM initialization error\""""
+PINNED = """W1123 18:11:13.466207 20834 pinned_memory_manager.cc:170] "failed to allocate pinned system memory: no pool\""""
+FAILED = """E1123 17:55:07.713935 10769 model_lifecycle.cc:642] "failed to load 'm' version 1: Internal: broken\""""
+BANNER = "| python      | /cache/libtriton_python.so | {} |"
+
+
+@pytest.mark.parametrize("line", [INFO, CUDA, NVML, DCGM, PINNED, BANNER])
+def test_a_machine_without_a_gpu_is_quiet(line: str) -> None:
+    assert not LogFilter(verbose=False, gpu=False).shows(line)
+
+
+@pytest.mark.parametrize("line", [CUDA, DCGM])
+def test_with_a_gpu_its_complaints_matter(line: str) -> None:
+    assert LogFilter(verbose=False, gpu=True).shows(line)
+
+
+def test_an_error_is_shown_with_the_lines_that_belong_to_it() -> None:
+    log = LogFilter(verbose=False, gpu=False)
+    assert [log.shows(line) for line in (INFO, FAILED, "At:", "  model.py(3)", INFO, "after")] == [
+        False, True, True, True, False, False,
+    ]  # fmt: skip
+
+
+def test_verbose_shows_everything() -> None:
+    assert all(LogFilter(verbose=True, gpu=False).shows(line) for line in (INFO, CUDA, NVML, BANNER))
+
+
+def test_the_reason_of_a_failed_start_is_the_model_that_did_not_load() -> None:
+    log = LogFilter(verbose=False, gpu=False)
+    for line in (INFO, CUDA, FAILED, INFO):
+        log.shows(line)
+    assert log.reason() == "failed to load 'm' version 1: Internal: broken"
