@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "build_fp16": "export.api",
+    "build_fp16": "export.fp16",
     "build_fp32": "export.api",
     "CheckpointError": "export.checkpoint",
     "load_checkpoint": "export.checkpoint",

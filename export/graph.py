@@ -41,19 +41,23 @@ class Precision:
         relu: bool = False,
     ) -> str:
         """`x @ weight.T + bias` or `+ residual`, then Relu if asked; x is [rows, in]."""
-        weight = g.constant(f"{name}.weight", np.ascontiguousarray(dense.weight.T).astype(self.dtype))
-        bias = None if dense.bias is None else g.constant(f"{name}.bias", dense.bias.astype(self.dtype))
+        weight = self.store(g, f"{name}.weight", np.ascontiguousarray(dense.weight.T))
+        bias = None if dense.bias is None else self.store(g, f"{name}.bias", dense.bias)
         addends = [addend for addend in (residual, bias) if addend]
         product = g.node("Gemm", x, weight, *addends, name=f"{name}.product" if relu else name)
         return g.node("Relu", product, name=name) if relu else product
 
     def lookup(self, g: GraphBuilder, name: str, table: Array, indices: str) -> str:
         """Rows of `table` at `indices`."""
-        return g.node("Gather", g.constant(f"{name}.table", table.astype(self.dtype)), indices, name=name)
+        return g.node("Gather", self.store(g, f"{name}.table", table), indices, name=name)
 
     def rescale(self, g: GraphBuilder, name: str, x: str, factor: Array) -> str:
         """`x * factor`, per channel."""
-        return g.node("Mul", x, g.constant(f"{name}.factor", factor.astype(self.dtype)), name=name)
+        return g.node("Mul", x, self.store(g, f"{name}.factor", factor), name=name)
+
+    def store(self, g: GraphBuilder, name: str, array: Array) -> str:
+        """`array` as an initializer of this precision."""
+        return g.constant(name, array.astype(self.dtype))
 
     def to_float32(self, g: GraphBuilder, name: str, x: str) -> str:
         """`x` as float32: attention, the pooler and the classifier work in full precision."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 from onnxruntime import InferenceSession, SessionOptions
+from tokenizers import Tokenizer
 
 from export.checkpoint import Checkpoint, Golden
 from export.errors import ParityError
@@ -78,17 +79,28 @@ def check_parity(
     return parity
 
 
+def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    """The checkpoint's tokenizer, cutting texts at 512 tokens or at its last position, never padding.
+
+    Raises:
+        ParityError: tokenizer.json is damaged.
+    """
+    try:
+        tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer_path))
+    except Exception as error:  # `tokenizers` raises nothing more specific
+        raise ParityError(f"{checkpoint.tokenizer_path} cannot be read ({error}); save it again") from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(min(MAX_TOKENS, checkpoint.config.max_position_embeddings))
+    return tokenizer
+
+
 def check_tokenizer(checkpoint: Checkpoint) -> None:
     """Check that tokenizer.json turns every golden text into the ids that torch was given.
 
     Raises:
         ParityError: it gives other ids.
     """
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer_path))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(min(MAX_TOKENS, checkpoint.config.max_position_embeddings))
+    tokenizer = load_tokenizer(checkpoint)
     for text in checkpoint.golden:
         if tuple(tokenizer.encode(text.text).ids) != text.input_ids:
             raise ParityError(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from export.checkpoint import Checkpoint
 
 # Precision -> module that defines `build_<precision>(checkpoint) -> ModelProto`.
-BUILDER_MODULES = {"fp32": "export.api", "int8": "export.int8"}
+BUILDER_MODULES = {"fp32": "export.api", "fp16": "export.fp16", "int8": "export.int8"}
 
 
 def model_name(precision: str) -> str:

@@ -98,8 +98,7 @@ def tensor_name(folded: Folded, name: str) -> str:
 def _sources(folded: Folded) -> Iterator[tuple[str, str, Stream]]:
     """Tensor's name, the key of the range that was measured, and the stream that relates them."""
     base = "mobilebert.embeddings"
-    if folded.layers:
-        yield "embeddings", f"{base}.LayerNorm:output", _identity(folded.positions.shape[1])
+    yield "embeddings", f"{base}.LayerNorm:output", _identity(folded.positions.shape[1])
     for index, layer in enumerate(folded.layers):
         name, base = f"layer{index}", f"mobilebert.encoder.layer.{index}"
         streams, last = layer.streams, len(layer.feed_forward) - 1
