@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -82,7 +81,7 @@ def test_reader_that_leaves_early_is_no_error(url):
         assert process.wait(30) == 141
 
 
-def test_interrupt_ends_at_once_with_one_line(url):
+def test_interrupt_ends_with_one_line_and_its_own_exit_code(url):
     command = [*COMMAND, "-", "--json", "--url", url]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -91,10 +90,7 @@ def test_interrupt_ends_at_once_with_one_line(url):
         process.stdin.flush()
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        started = time.monotonic()
-        process.wait(30)
-        assert time.monotonic() - started < 10
-        assert process.returncode == 130
+        assert process.wait(30) == 130
         assert process.stderr.read() == b"error: interrupted\n"
 
 
