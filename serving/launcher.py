@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from serving import checks, processes
+from serving.connections import close_idle
 from serving.devices import has_gpu
 from serving.errors import ServingError
 from serving.interpreter import Interpreter, ask, describe
@@ -150,7 +151,8 @@ class TritonServer:
         process, self._process = self._process, None
         if process is None:
             return
-        processes.stop(process, self.options.exit_timeout + 10)
+        ports = (self.options.http_port, self.options.metrics_port)
+        processes.stop(process, self.options.exit_timeout + 10, lambda: close_idle(process.pid, ports))
         processes.remove_shared_memory(self._shm_prefix)
 
 

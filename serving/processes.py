@@ -5,6 +5,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -43,17 +44,20 @@ def _die_with_parent(parent: int) -> Callable[[], None]:
     return in_child
 
 
-def stop(process: subprocess.Popen[str], timeout: float) -> bool:
+def stop(process: subprocess.Popen[str], timeout: float, while_draining: Callable[[], None]) -> bool:
     """SIGTERM, wait for the drain, then kill what is left of the group. True when it ended by itself.
 
     A KeyboardInterrupt meanwhile ends the wait: the person asked twice.
     """
     process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + timeout
     try:
-        process.wait(timeout)
-        drained = True
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        drained = False
+        while process.poll() is None and time.monotonic() < deadline:
+            while_draining()
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        pass
+    drained = process.poll() is not None
     kill_group(process)
     return drained
 

@@ -1,0 +1,60 @@
+"""Closes a draining server's idle connections.
+
+tritonserver counts connections, not requests: while one client keeps an idle connection alive, its HTTP endpoint
+waits for the whole exit timeout, and then drops what is left. The launcher may close those connections instead: it
+is the server's parent, so the kernel lends it the sockets (pidfd_getfd). Where the kernel does not, as in some
+containers, draining takes the timeout.
+"""
+
+import ctypes
+import os
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+PIDFD_GETFD = 438  # the same number on every architecture
+ESTABLISHED = "01"
+TCP_INFO_BYTES = 60
+LAST_DATA_SENT, LAST_DATA_RECEIVED = 44, 52  # offsets in struct tcp_info, milliseconds ago
+
+
+def close_idle(pid: int, ports: Iterable[int]) -> None:
+    """Half-close the established connections on these local ports whose last word was the server's.
+
+    The server then reads the end of the connection and drops it. A request in flight is the client's word, so its
+    connection waits; and should one be misjudged (the kernel's clock ticks in milliseconds), its answer is still
+    sent, because only the reading half is closed.
+    """
+    try:
+        inodes = established(Path(f"/proc/{pid}/net/tcp"), set(ports))
+        for connection in _borrow(pid, inodes):
+            with closing(connection):
+                if _is_idle(connection):
+                    connection.shutdown(socket.SHUT_RD)
+    except OSError:
+        return  # it has just exited, or the kernel refuses
+
+
+def established(table: Path, ports: set[int]) -> set[str]:
+    """Inodes of the established connections on these local ports, from the kernel's table of TCP sockets."""
+    rows = [line.split() for line in table.read_text().splitlines()[1:]]
+    return {row[9] for row in rows if row[3] == ESTABLISHED and int(row[1].split(":")[1], 16) in ports}
+
+
+def _borrow(pid: int, inodes: set[str]) -> Iterator[socket.socket]:
+    links = {f"socket:[{inode}]" for inode in inodes}
+    libc = ctypes.CDLL(None, use_errno=True)
+    with os.fdopen(os.pidfd_open(pid), "rb") as process:
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            if os.readlink(entry.path) in links:
+                number = libc.syscall(PIDFD_GETFD, process.fileno(), int(entry.name), 0)
+                if number >= 0:
+                    yield socket.socket(fileno=number)
+
+
+def _is_idle(connection: socket.socket) -> bool:
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+    sent, received = (struct.unpack_from("I", info, offset)[0] for offset in (LAST_DATA_SENT, LAST_DATA_RECEIVED))
+    return received >= sent
