@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -14,10 +15,12 @@ there my up which only she even had time story see can great well much other get
 did made them make way also any could think character plot scene love best acting actor never little life end""".split()
 
 
-def write_checkpoint(folder: Path, *, layers: int = 2, labels: int = 2, seed: int = 0) -> Path:
+def write_checkpoint(
+    folder: Path, *, layers: int = 2, labels: int = 2, seed: int = 0, **options: Any
+) -> Path:
     """Write config.json, model.safetensors and tokenizer.json of a random MobileBERT into `folder`.
 
-    A tokenizer.json that is there already is kept.
+    A tokenizer.json that is there already is kept; `options` are further fields of MobileBertConfig.
     """
     if not (folder / "tokenizer.json").exists():
         write_tokenizer(folder)
@@ -30,6 +33,7 @@ def write_checkpoint(folder: Path, *, layers: int = 2, labels: int = 2, seed: in
         id2label=names,
         label2id={name: number for number, name in names.items()},
         classifier_dropout=0.0,
+        **options,
     )
     model = MobileBertForSequenceClassification(config).eval()
     _spread_weights(model)
