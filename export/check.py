@@ -9,10 +9,10 @@ from onnx import ModelProto
 from export.checkpoint import Checkpoint
 from export.errors import GateError
 from export.gate import Figures, Measured, limit, measure, violations, worst_text
-from export.gate_texts import Sample, golden_sample
+from export.gate_texts import Sample, built_in_sample, golden_sample
 from export.parity import check_tokenizer, open_session
 from export.precisions import twin_builder
-from export.reference import Reference, golden_reference
+from export.reference import Reference, golden_reference, graph_reference
 from export.trace import TOLERANCES, find_divergence
 
 _EXCERPT = 60
@@ -53,13 +53,19 @@ class Report:
 
 
 def check_golden(model: ModelProto, precision: str, checkpoint: Checkpoint) -> Report | None:
-    """Gate a model on the checkpoint's golden texts; None when it ships none.
+    """Gate a model on the checkpoint's golden texts.
+
+    A checkpoint without any has its fp32 graph stand in for torch, on built-in texts; for fp32 itself the
+    result is None.
 
     Raises:
         ParityError: the checkpoint's tokenizer does not give the golden ids.
     """
-    if not checkpoint.golden:
+    if not checkpoint.golden and precision == "fp32":
         return None
+    if not checkpoint.golden:
+        sample = built_in_sample(checkpoint)
+        return check(model, precision, checkpoint, sample, graph_reference(checkpoint, sample))
     check_tokenizer(checkpoint)
     return check(model, precision, checkpoint, golden_sample(checkpoint), golden_reference(checkpoint))
 

@@ -87,13 +87,14 @@ def _print_summary(version: int, repository: Path, results: list["Exported"]) ->
         size, seconds = f"{result.size_bytes / 2**20:.1f} MiB", f"{result.seconds:.1f} s"
         table.add_row(result.name, str(result.nodes), size, seconds, _parity_cell(result))
     console.print(table)
-    if any(result.parity is None for result in results):
+    if any(result.report is None for result in results):
         Console(stderr=True).print(
             "[yellow]warning:[/] golden.jsonl is missing, so nothing was compared with torch"
         )
 
 
 def _parity_cell(result: "Exported") -> str:
-    if result.parity is None:
+    if result.report is None:
         return "not checked"
-    return f"{result.parity.difference:.1e} on {result.parity.texts} texts"
+    figures = result.report.figures
+    return f"{figures.max_logit_difference:.1e} on {figures.texts} texts"

@@ -24,9 +24,8 @@ from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.folding import Array, Folded, Layer, Update, fold
 from export.graph import Precision, build_graph
-from export.ranges import measured_ranges, tensor_ranges, update_name
+from export.ranges import tensor_ranges, update_name
 from export.scaling import LayerScales, Scales, rescale
-from export.texts import tokenized_texts
 
 PEAK = 2.0**10
 DRIFT = 2.0**12
@@ -79,16 +78,9 @@ def fold_into_range(checkpoint: Checkpoint) -> Folded:
         CheckpointError: the checkpoint ships ranges, but not of every module.
     """
     folded = fold(checkpoint.config, checkpoint.weights)
-    ranges = _ranges(checkpoint, folded)
+    ranges = tensor_ranges(checkpoint, folded)
     peaks = {name: np.abs(each[[0, -1]]).max(axis=0) for name, each in ranges.items()}
     return rescale(folded, choose_scales(folded, peaks))
-
-
-def _ranges(checkpoint: Checkpoint, folded: Folded) -> Mapping[str, Array]:
-    if checkpoint.ranges or checkpoint.golden:
-        return tensor_ranges(checkpoint, folded)
-    fp32 = build_graph(checkpoint, folded, Precision())
-    return measured_ranges(fp32, folded, tokenized_texts(checkpoint))
 
 
 def choose_scales(folded: Folded, peaks: Peaks) -> Scales:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from export.checkpoint import Checkpoint
 from export.errors import DataError
-from export.parity import MAX_TOKENS
+from export.parity import load_tokenizer
+from export.texts import TEXTS, tokenized_texts
 
 BATCH_ROWS = 8
 _SEED = 0
@@ -72,6 +73,13 @@ def golden_sample(checkpoint: Checkpoint) -> Sample:
     )
 
 
+def built_in_sample(checkpoint: Checkpoint) -> Sample:
+    """A few texts of every kind, for a checkpoint that ships no golden ones."""
+    rows = tuple(tokenized_texts(checkpoint))
+    names = tuple(f"built-in text {number}" for number in range(1, len(rows) + 1))
+    return Sample(names, (*TEXTS, "all of them"), rows, None, checkpoint.config.pad_token_id)
+
+
 def read_sample(
     checkpoint: Checkpoint, path: Path, text_column: str = "text", label_column: str = "label", limit: int = 0
 ) -> Sample:
@@ -99,12 +107,8 @@ def read_sample(
 
 def tokenize(checkpoint: Checkpoint, texts: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     """Ids as serving makes them: not padded, cut at 512 tokens or the model's positions."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer_path))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(min(MAX_TOKENS, checkpoint.config.max_position_embeddings))
-    return tuple(tuple(encoding.ids) for encoding in tokenizer.encode_batch(list(texts)))
+    encodings = load_tokenizer(checkpoint).encode_batch(list(texts))
+    return tuple(tuple(encoding.ids) for encoding in encodings)
 
 
 def _read_records(path: Path) -> list[dict[str, Any]]:

@@ -7,23 +7,25 @@ kernel, whose unsigned output clips at zero and so is the Relu; all others are Q
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, helper
 
 from export.builder import CONTRIB, GraphBuilder
 from export.checkpoint import Checkpoint
 from export.folding import Array, Folded, Linear, fold
 from export.graph import Precision, build_graph
-from export.int8_equalize import equalize
+from export.int8_equalize import divide_ranges, equalizing_scales
 from export.int8_weights import quantize_weight
 from export.ranges import Ranges, tensor_name, tensor_ranges, update_name
+from export.scaling import rescale
 
 # How many quantiles at either end of the ranges a calibration method gives up.
 CALIBRATIONS = {"minmax": 0, "percentile-99.99": 1, "percentile-99.9": 2}
 LEVELS = 255
+LARGEST_HALF = 2.0**15
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,13 @@ class Int8Options:
     calibration: a key of CALIBRATIONS.
     alpha: of `int8_equalize`; None leaves the channels as they are.
     keep: names of products (see `graph.Precision`) that stay in float32.
+    keep_tail: so do the last layer's products of first tokens, which are few.
     """
 
     calibration: str = "minmax"
     alpha: float | None = 0.75
     keep: tuple[str, ...] = ()
+    keep_tail: bool = True
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,20 @@ def build_int8(checkpoint: Checkpoint, options: Int8Options | None = None) -> Mo
     """
     options = options or Int8Options()
     folded, ranges = _equalized(checkpoint, options)
-    return build_graph(checkpoint, folded, Int8(_affines(folded, ranges, options.calibration), options.keep))
+    keep = (*options.keep, *(tail_products(folded) if options.keep_tail else ()))
+    precision = Int8(_affines(folded, ranges, options.calibration), keep)
+    model = build_graph(checkpoint, folded, precision)
+    helper.set_model_props(model, {name: str(value) for name, value in asdict(options).items()})
+    return model
+
+
+def tail_products(folded: Folded) -> list[str]:
+    """Names of the last layer's products that work on first tokens alone."""
+    if not folded.layers:
+        return []
+    name, blocks = f"layer{len(folded.layers) - 1}", range(len(folded.layers[-1].feed_forward))
+    inner = [f"{name}.ffn{j}.{part}" for j in blocks for part in ("in", "out")]
+    return [f"{name}.read.first", f"{name}.attention", *inner, f"{name}.output"]
 
 
 def build_int8_twin(checkpoint: Checkpoint, options: Int8Options | None = None) -> ModelProto:
@@ -68,7 +85,10 @@ def build_int8_twin(checkpoint: Checkpoint, options: Int8Options | None = None) 
 def _equalized(checkpoint: Checkpoint, options: Int8Options) -> tuple[Folded, Ranges]:
     folded = fold(checkpoint.config, checkpoint.weights)
     ranges = tensor_ranges(checkpoint, folded)
-    return (folded, ranges) if options.alpha is None else equalize(folded, ranges, options.alpha)
+    if options.alpha is None:
+        return folded, ranges
+    scales = equalizing_scales(folded, ranges, options.alpha)
+    return rescale(folded, scales), divide_ranges(ranges, folded, scales)
 
 
 def affine(low: float, high: float) -> Affine:
@@ -126,9 +146,14 @@ class Int8(Precision):
         if name in self._affines:
             codes = g.constant(f"{name}.table", encode(table, self._affines[name]))
             return g.node("Gather", codes, indices, name=name)
-        half = g.constant(f"{name}.table", table.astype(np.float16))
-        rows = g.node("Gather", half, indices, name=f"{name}.half")
-        return g.node("Cast", rows, to=TensorProto.FLOAT, name=name)
+        return super().lookup(g, name, table, indices)
+
+    def store(self, g: GraphBuilder, name: str, array: Array) -> str:
+        """Matrices in half precision, which ONNX Runtime widens at load; vectors in float32."""
+        if array.ndim < 2 or np.abs(array).max(initial=0) > LARGEST_HALF:
+            return super().store(g, name, array)
+        half = g.constant(f"{name}.half", array.astype(np.float16))
+        return g.node("Cast", half, to=TensorProto.FLOAT, name=name)
 
     def _clipped_product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
         """Codes of `relu(dense(x))`: their zero is 0, below which QLinearConv clips."""
@@ -149,7 +174,7 @@ class Int8(Precision):
     def _weight(
         self, g: GraphBuilder, name: str, x: str, dense: Linear, transpose: bool
     ) -> tuple[str, str, str, str]:
-        """Weight ([in, out] if `transpose`, else a kernel [out, in, 1]), scales, zero points and bias."""
+        """Weight ([in, out] if `transpose`, else [out, in, 1]), scales, zero points and bias."""
         bias = np.zeros(len(dense.weight)) if dense.bias is None else dense.bias
         codes = quantize_weight(dense.weight, bias, float(self._affines[x].scale))
         weight = np.ascontiguousarray(codes.codes.T) if transpose else codes.codes[:, :, None]

@@ -8,8 +8,9 @@ from typing import Any
 
 from onnx import ModelProto
 
+from export.check import Report, check_golden
 from export.checkpoint import Checkpoint, load_checkpoint
-from export.parity import Parity, check_parity
+from export.manifest import describe
 from export.precisions import builder, model_name
 from export.publish import TOKENIZER, publish, seed_configs
 from export.staleness import fingerprint
@@ -25,7 +26,8 @@ class Exported:
     nodes: int
     size_bytes: int
     seconds: float
-    parity: Parity | None
+    report: Report | None
+    manifest: Mapping[str, Any]
 
 
 def export_checkpoint(
@@ -49,7 +51,7 @@ def export_checkpoint(
     announce("publishing")
     seed_configs(repository)
     stamp = fingerprint(folder, repository / TOKENIZER)
-    manifests = {result.name: {**stamp, **_figures(result)} for result in results}
+    manifests = {result.name: {**stamp, **result.manifest} for result in results}
     return publish(checkpoint, repository, models, manifests), results
 
 
@@ -58,16 +60,9 @@ def _build(checkpoint: Checkpoint, precision: str, announce: Announce) -> tuple[
     announce(f"building {precision}")
     model = builder(precision)(checkpoint)
     announce(f"checking {precision}")
-    parity = check_parity(model, checkpoint)
-    seconds = time.perf_counter() - started
-    return model, Exported(model_name(precision), len(model.graph.node), model.ByteSize(), seconds, parity)
-
-
-def _figures(result: Exported) -> Mapping[str, Any]:
-    parity = result.parity
-    return {
-        "model": result.name,
-        "nodes": result.nodes,
-        "golden_texts": parity.texts if parity else 0,
-        "max_logit_difference": parity.difference if parity else None,
-    }
+    report = check_golden(model, precision, checkpoint)
+    if report:
+        report.raise_if_violated()
+    name, seconds = model_name(precision), time.perf_counter() - started
+    manifest = describe(name, model, report)
+    return model, Exported(name, len(model.graph.node), model.ByteSize(), seconds, report, manifest)

@@ -2,7 +2,7 @@
 
 A checkpoint ships per-channel quantiles of what its modules compute on real texts. The graph computes affine
 images of those, `h = C*u + e` (see `folding`), so its own quantiles follow without data: `u = (h - e) / C`,
-in reverse order where C is negative. A checkpoint without them is measured on its golden texts instead.
+in reverse order where C is negative. A checkpoint without them is measured instead.
 
 Ranges are a mapping from a tensor's name in the graph to float64 [quantiles, channels]; the first row is the
 minimum, the last the maximum, and rows i and -1-i are the quantiles q and 1-q.
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
 from export.checkpoint import Checkpoint, CheckpointError
-from export.folding import Array, Folded, Stream, Update
+from export.folding import Array, Folded, Layer, Stream, Update
 from export.graph import Precision, build_graph
+from export.texts import tokenized_texts
 
 Ranges = Mapping[str, Array]
 
@@ -27,18 +28,15 @@ QUANTILES = (0.0, 0.0001, 0.001, 0.5, 0.999, 0.9999, 1.0)
 def tensor_ranges(checkpoint: Checkpoint, folded: Folded) -> dict[str, Array]:
     """Ranges of every tensor that a product of the graph reads or writes, but for the head's.
 
+    They come with the checkpoint, or else are measured: on its golden texts, or on built-in ones.
+
     Raises:
-        CheckpointError: the checkpoint has neither activation ranges nor golden texts, or lacks some ranges.
+        CheckpointError: the checkpoint ships ranges, but not of every module.
     """
     if checkpoint.ranges:
         return folded_ranges(checkpoint.ranges, folded)
-    if checkpoint.golden:
-        fp32 = build_graph(checkpoint, folded, Precision())
-        return measured_ranges(fp32, folded, [text.input_ids for text in checkpoint.golden])
-    raise CheckpointError(
-        f"{checkpoint.folder}: int8 needs activation_ranges.safetensors or golden.jsonl; write them with the "
-        "training scripts, or export with --precision fp32 only"
-    )
+    rows = [text.input_ids for text in checkpoint.golden] or tokenized_texts(checkpoint)
+    return measured_ranges(build_graph(checkpoint, folded, Precision()), folded, rows)
 
 
 def folded_ranges(ranges: Mapping[str, NDArray[np.float32]], folded: Folded) -> dict[str, Array]:
@@ -118,6 +116,16 @@ def _sources(folded: Folded) -> Iterator[tuple[str, str, Stream]]:
             yield state, f"{source}.output.LayerNorm:output", streams.narrow[j + 2]
         state = update_name(f"{name}.output", layer.output)
         yield state, f"{base}.output.bottleneck.LayerNorm:output", streams.wide
+
+
+def narrow_names(index: int, layer: Layer) -> list[str]:
+    """The tensors that hold the narrow stream's states in layer `index`, from its start on."""
+    blocks = enumerate(layer.feed_forward)
+    return [
+        f"layer{index}.start",
+        update_name(f"layer{index}.attention", layer.attention),
+        *(update_name(f"layer{index}.ffn{j}.out", block.update) for j, block in blocks),
+    ]
 
 
 def update_name(name: str, update: Update) -> str:
