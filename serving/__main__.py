@@ -42,22 +42,26 @@ PORT = {"min": 0, "max": 65535}
 
 @app.command()
 def serve(
-    model_repository: Annotated[
-        Path, Option(envvar="MODEL_REPOSITORY", help="Folder of the models.")
-    ] = Path("model_repository"),
-    host: Annotated[str, Option(help="Address to listen on; 0.0.0.0 opens the server to the network.")] = "127.0.0.1",
+    model_repository: Annotated[Path, Option(envvar="MODEL_REPOSITORY", help="Folder of the models.")] = Path(
+        "model_repository"
+    ),
+    host: Annotated[
+        str, Option(help="Address to listen on; 0.0.0.0 opens the server to the network.")
+    ] = "127.0.0.1",
     http_port: Annotated[int, Option(envvar="HTTP_PORT", help="0 picks a free one.", **PORT)] = 8000,
     grpc_port: Annotated[int, Option(envvar="GRPC_PORT", help="0 picks a free one.", **PORT)] = 8001,
     metrics_port: Annotated[int, Option(envvar="METRICS_PORT", help="0 picks a free one.", **PORT)] = 8002,
     model_control_mode: Annotated[
-        ControlMode, Option(help="poll follows changes of the repository; explicit opens the load and unload API.")
+        ControlMode,
+        Option(help="poll follows changes of the repository; explicit opens the load and unload API."),
     ] = ControlMode.NONE,
     poll_seconds: Annotated[int, Option(min=1, help="Interval of --model-control-mode poll.")] = 2,
     load_model: Annotated[
         list[str] | None, Option(help="Serve only this model and what it needs; may be repeated.")
     ] = None,
     model_config_name: Annotated[
-        str, Option(envvar="MODEL_CONFIG_NAME", help="Use configs/NAME.pbtxt where a model has it, such as gpu.")
+        str,
+        Option(envvar="MODEL_CONFIG_NAME", help="Use configs/NAME.pbtxt where a model has it, such as gpu."),
     ] = "",
     cache_size: Annotated[str, Option(metavar="SIZE", help="Response cache, such as 64M; 0 is none.")] = "0",
     exit_timeout: Annotated[int, Option(min=0, help="Seconds that draining may take.")] = 30,
@@ -98,7 +102,9 @@ def run(server: TritonServer) -> int:
             server.start()
         announce(server, time.monotonic() - started)
         status = server.wait()
-        errors.print(f"error: tritonserver ended by itself with status {status}: see its log above, or --verbose")
+        errors.print(
+            f"error: tritonserver ended by itself with status {status}: see its log above, or --verbose"
+        )
         return 1
     except ServingError as error:
         errors.print(f"error: {error}", markup=False)
@@ -117,12 +123,16 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def announce(server: TritonServer, seconds: float) -> None:
     """Endpoints, and a line to copy."""
     output.print(f"Triton is ready after {seconds:.1f} s: {', '.join(server.models)}", markup=False)
-    output.print(f"  HTTP     {server.http_url}\n  gRPC     {server.grpc_url}\n  metrics  {server.metrics_url}")
+    output.print(
+        f"  HTTP     {server.http_url}\n  gRPC     {server.grpc_url}\n  metrics  {server.metrics_url}"
+    )
     if server.skipped:
         output.print(f"Not exported yet, so not served: {', '.join(server.skipped)}")
     if "sentiment" in server.models:
         url = f"{server.http_url}/v2/models/sentiment/generate"
-        output.print(f"""Try it:\n  curl -s {url} -d '{{"text": "A warm, funny and clever film."}}'""", markup=False)
+        output.print(
+            f"""Try it:\n  curl -s {url} -d '{{"text": "A warm, funny and clever film."}}'""", markup=False
+        )
     output.print("Ctrl-C stops it.")
 
 

@@ -1,4 +1,7 @@
-"""What must hold before a server can start, and what to do where it does not. Each check raises ServingError."""
+"""What must hold before a server can start, and what to do where it does not.
+
+Each check raises ServingError.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ GLIBC = (2, 35)
 
 
 def check_interpreter(python: Interpreter) -> None:
-    """The machine, the Python version, its shared library and its packages, in the order in which they matter."""
+    """All that can be asked of an interpreter, in the order in which it matters."""
     check_machine(python)
     check_version(python)
     check_packages(python)
@@ -31,8 +34,8 @@ def check_machine(python: Interpreter) -> None:
     if not python.glibc or tuple(map(int, python.glibc.split(".")[:2])) < GLIBC:
         found = f"glibc {python.glibc}" if python.glibc else "another C library"
         raise ServingError(
-            f"the embedded server needs glibc 2.35 or newer (Debian 12, Ubuntu 22.04), this system has {found}: "
-            "upgrade it or use the container (docker compose up)"
+            "the embedded server needs glibc 2.35 or newer (Debian 12, Ubuntu 22.04), "
+            f"this system has {found}: upgrade it or use the container (docker compose up)"
         )
 
 
@@ -47,7 +50,11 @@ def check_version(python: Interpreter) -> None:
 
 def check_packages(python: Interpreter) -> None:
     """Everything that the server's processes import."""
-    missing = [name for name in ("nvidia-pytriton", "numpy", "onnxruntime", "tokenizers") if name not in python.packages]
+    missing = [
+        name
+        for name in ("nvidia-pytriton", "numpy", "onnxruntime", "tokenizers")
+        if name not in python.packages
+    ]
     if missing or not python.pytriton:
         raise ServingError(
             f"{', '.join(missing) or 'nvidia-pytriton'} not installed for {python.executable}: "
@@ -77,7 +84,9 @@ def check_ports(host: str, ports: Mapping[str, int]) -> None:
         if wanted.count(port) > 1:
             raise ServingError(f"{name}={port} is given twice: HTTP, gRPC and metrics need a port each")
         if port and (reason := _bind_error(host, port)):
-            raise ServingError(f"cannot listen on {host}:{port} ({reason}): stop its owner or set {name} to another port")
+            raise ServingError(
+                f"cannot listen on {host}:{port} ({reason}): stop its owner or set {name} to another port"
+            )
 
 
 def _bind_error(host: str, port: int) -> str:
@@ -105,6 +114,10 @@ def free_ports(host: str, count: int) -> list[int]:
 def check_repository(repository: Path) -> None:
     """A folder with at least one model configuration."""
     if not repository.is_dir():
-        raise ServingError(f"model repository {repository} does not exist: set MODEL_REPOSITORY, or run `make export`")
+        raise ServingError(
+            f"model repository {repository} does not exist: set MODEL_REPOSITORY, or run `make export`"
+        )
     if not any(repository.glob("*/config.pbtxt")):
-        raise ServingError(f"model repository {repository} holds no model: set MODEL_REPOSITORY, or run `make export`")
+        raise ServingError(
+            f"model repository {repository} holds no model: set MODEL_REPOSITORY, or run `make export`"
+        )

@@ -1,9 +1,9 @@
 """Closes a draining server's idle connections.
 
-tritonserver counts connections, not requests: while one client keeps an idle connection alive, its HTTP endpoint
-waits for the whole exit timeout, and then drops what is left. The launcher may close those connections instead: it
-is the server's parent, so the kernel lends it the sockets (pidfd_getfd). Where the kernel does not, as in some
-containers, draining takes the timeout.
+tritonserver counts connections, not requests: while one client keeps an idle connection alive, its HTTP
+endpoint waits for the whole exit timeout, and then drops what is left. The launcher may close those
+connections instead: it is the server's parent, so the kernel lends it the sockets (pidfd_getfd). Where the
+kernel does not, as in some containers, draining takes the timeout.
 """
 
 import ctypes
@@ -23,9 +23,9 @@ LAST_DATA_SENT, LAST_DATA_RECEIVED = 44, 52  # offsets in struct tcp_info, milli
 def close_idle(pid: int, ports: Iterable[int]) -> None:
     """Half-close the established connections on these local ports whose last word was the server's.
 
-    The server then reads the end of the connection and drops it. A request in flight is the client's word, so its
-    connection waits; and should one be misjudged (the kernel's clock ticks in milliseconds), its answer is still
-    sent, because only the reading half is closed.
+    The server then reads the end of the connection and drops it. A request in flight is the client's word, so
+    its connection waits; and should one be misjudged (the kernel's clock ticks in milliseconds), its answer
+    is still sent, because only the reading half is closed.
     """
     try:
         inodes = established(Path(f"/proc/{pid}/net/tcp"), set(ports))
@@ -48,7 +48,7 @@ def _borrow(pid: int, inodes: set[str]) -> Iterator[socket.socket]:
     libc = ctypes.CDLL(None, use_errno=True)
     with os.fdopen(os.pidfd_open(pid), "rb") as process:
         for entry in os.scandir(f"/proc/{pid}/fd"):
-            if os.readlink(entry.path) in links:
+            if str(Path(entry.path).readlink()) in links:
                 number = libc.syscall(PIDFD_GETFD, process.fileno(), int(entry.name), 0)
                 if number >= 0:
                     yield socket.socket(fileno=number)
@@ -56,5 +56,7 @@ def _borrow(pid: int, inodes: set[str]) -> Iterator[socket.socket]:
 
 def _is_idle(connection: socket.socket) -> bool:
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
-    sent, received = (struct.unpack_from("I", info, offset)[0] for offset in (LAST_DATA_SENT, LAST_DATA_RECEIVED))
+    sent, received = (
+        struct.unpack_from("I", info, offset)[0] for offset in (LAST_DATA_SENT, LAST_DATA_RECEIVED)
+    )
     return received >= sent

@@ -1,4 +1,4 @@
-"""Is there a GPU? Without one, tritonserver is told not to look for it, which spares some of its complaints."""
+"""Is there a GPU? Without one, tritonserver is told not to look for it, and complains less."""
 
 from pathlib import Path
 

@@ -1,7 +1,9 @@
-"""Facts about a Python interpreter and its machine, gathered inside it; run as a script, it prints them as JSON.
+"""Facts about a Python interpreter and its machine, gathered inside it; run as a script, it prints them as
+JSON.
 
-Triton's Python models run in the server environment's interpreter, which need not be the caller's: tests run in
-another environment. So the facts are asked of that interpreter, and this file imports the standard library only.
+Triton's Python models run in the server environment's interpreter, which need not be the caller's: tests run
+in another environment. So the facts are asked of that interpreter, and this file imports the standard library
+only.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ PACKAGES = ("nvidia-pytriton", "numpy", "onnxruntime", "tokenizers")
 
 @dataclass(frozen=True)
 class Interpreter:
-    """`version` is (major, minor); `libpython` the shared library's path or empty; `packages` maps to versions."""
+    """`version` is (major, minor); `libpython` the shared library's path or empty; `packages` maps to
+    versions."""
 
     executable: str
     version: tuple[int, int]
@@ -35,7 +38,7 @@ class Interpreter:
 
     @property
     def bin(self) -> Path:
-        """Folder whose `python3` starts this interpreter; not resolved, because a virtual environment links."""
+        """Folder whose `python3` starts this interpreter. Not resolved: a virtual environment links."""
         return Path(self.executable).parent
 
 
@@ -75,7 +78,11 @@ def _glibc() -> str:
 def _libpython() -> str:
     """Debian links its `python3` statically and packages the library apart, so look for the file itself."""
     soname = f"libpython{sys.version_info[0]}.{sys.version_info[1]}.so.1.0"
-    folders = [sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("LIBPL"), f"{sys.base_prefix}/lib"]
+    folders = [
+        sysconfig.get_config_var("LIBDIR"),
+        sysconfig.get_config_var("LIBPL"),
+        f"{sys.base_prefix}/lib",
+    ]
     folders += [f"{folder}/{sysconfig.get_config_var('MULTIARCH')}" for folder in ("/usr/lib", "/lib")]
     found = (Path(folder, soname) for folder in folders if folder)
     return next((str(path) for path in found if path.exists()), "")

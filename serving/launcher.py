@@ -1,7 +1,7 @@
 """Runs tritonserver as a child process: checks, start, readiness, drain.
 
-    with TritonServer("model_repository", http_port=0, grpc_port=0, metrics_port=0) as server:
-        requests.post(f"{server.http_url}/v2/models/sentiment/generate", json={"text": "A delight."})
+with TritonServer("model_repository", http_port=0, grpc_port=0, metrics_port=0) as server:
+    requests.post(f"{server.http_url}/v2/models/sentiment/generate", json={"text": "A delight."})
 """
 
 import http.client
@@ -98,9 +98,11 @@ class TritonServer:
     def _prepare(self, python: Interpreter) -> None:
         checks.check_interpreter(python)
         checks.check_repository(self.options.model_repository)
-        checks.check_ports(self.options.host, {name: getattr(self.options, key) for name, key in PORTS.items()})
+        checks.check_ports(
+            self.options.host, {name: getattr(self.options, key) for name, key in PORTS.items()}
+        )
         chosen = iter(checks.free_ports(self.options.host, len(PORTS)))
-        ports = {key: getattr(self.options, key) or next(chosen) for key in PORTS.values()}
+        ports: dict[str, Any] = {key: getattr(self.options, key) or next(chosen) for key in PORTS.values()}
         self.options = replace(self.options, **ports)
         self._choose_models()
 
@@ -127,7 +129,9 @@ class TritonServer:
             if self._process is None or self._process.poll() is not None:
                 raise ServingError(f"tritonserver did not start: {self._filter.reason() or 'see --verbose'}")
             if time.monotonic() > deadline:
-                raise ServingError(f"tritonserver was not ready within {self.options.start_timeout} s: see --verbose")
+                raise ServingError(
+                    f"tritonserver was not ready within {self.options.start_timeout} s: see --verbose"
+                )
             time.sleep(POLL_SECONDS)
 
     def _is_ready(self) -> bool:
@@ -163,8 +167,12 @@ def find_interpreter(python: Path | None) -> Interpreter:
         return running
     chosen = python or SERVER_PYTHON
     if not chosen.exists():
-        raise ServingError(f"{chosen} does not exist: run `make serve`, which creates the server's environment")
+        raise ServingError(
+            f"{chosen} does not exist: run `make serve`, which creates the server's environment"
+        )
     try:
         return ask(chosen)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise ServingError(f"{chosen} does not run: {error}; remove its environment and run `make serve`") from None
+        raise ServingError(
+            f"{chosen} does not run: {error}; remove its environment and run `make serve`"
+        ) from None

@@ -7,8 +7,8 @@ from pathlib import Path
 from serving.devices import WITHOUT_GPU, has_gpu
 from serving.runtime import Runtime
 
-# Closed unless the caller presents the admin key: shared memory (24.10 has holes that later releases closed), and
-# the two that let a client change what the server writes to its disk.
+# Closed unless the caller presents the admin key: shared memory (24.10 has holes that later releases closed),
+# and the two that let a client change what the server writes to its disk.
 RESTRICTED = ("shared-memory", "trace", "logging")
 
 
@@ -16,8 +16,8 @@ RESTRICTED = ("shared-memory", "trace", "logging")
 class ServerOptions:
     """Ports: 0 picks a free one. Times in seconds, sizes in bytes.
 
-    `load_models` empty means every model that has its artefacts. `admin_key` opens the restricted APIs to requests
-    that carry it in the header `admin-key`; by default it is random, so they stay closed.
+    `load_models` empty means every model that has its artefacts. `admin_key` opens the restricted APIs to
+    requests that carry it in the header `admin-key`; by default it is random, so they stay closed.
     """
 
     model_repository: Path

@@ -13,11 +13,12 @@ PR_SET_PDEATHSIG = 1
 
 
 def spawn(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> subprocess.Popen[str]:
-    """Start in a process group of its own, so that a terminal's Ctrl-C reaches only the launcher, which then drains.
+    """Start in a process group of its own, so that a terminal's Ctrl-C reaches only the launcher, which then
+    drains.
 
-    Should the launcher die without a word (SIGKILL), the kernel sends the server SIGTERM; its Python stubs watch
-    their parent and follow. The kernel ties that to the calling thread, so call this from one that lives on.
-    `folder` becomes the working directory, from which embedded Python imports first.
+    Should the launcher die without a word (SIGKILL), the kernel sends the server SIGTERM; its Python stubs
+    watch their parent and follow. The kernel ties that to the calling thread, so call this from one that
+    lives on. `folder` becomes the working directory, from which embedded Python imports first.
     """
     return subprocess.Popen(
         command,

@@ -1,8 +1,8 @@
 """Assembles what tritonserver needs around the binary of the nvidia-pytriton wheel.
 
-Triton refuses symbolic links that leave the backend directory, so the files are copied: the Python backend with the
-stub of the interpreter's version beside it, and our Python-based `onnxruntime` backend. The copy is made once for
-each content, beside its final place, and renamed: a second start, or two at once, reuse it.
+Triton refuses symbolic links that leave the backend directory, so the files are copied: the Python backend
+with the stub of the interpreter's version beside it, and our Python-based `onnxruntime` backend. The copy is
+made once for each content, beside its final place, and renamed: a second start, or two at once, reuse it.
 """
 
 import hashlib
@@ -31,7 +31,10 @@ class Runtime:
 
 
 def assemble(python: Interpreter, cache: Path = CACHE) -> Runtime:
-    """The runtime for this interpreter. Raises ServingError when the wheel lacks a part or the cache is read-only."""
+    """The runtime for this interpreter.
+
+    Raises ServingError when the wheel lacks a part or the cache is read-only.
+    """
     triton = Path(python.pytriton, "tritonserver")
     stub = triton / "python_backend_stubs" / ".".join(map(str, python.version)) / "triton_python_backend_stub"
     sources = [*(triton / "backends" / "python").glob("*.*"), stub, *sorted(BACKEND.glob("*.py"))]
@@ -69,8 +72,11 @@ def _publish(fill, target: Path) -> None:  # type: ignore[no-untyped-def]
 
 
 def _copy(folder: Path, triton: Path, stub: Path) -> None:
-    """Lay out `python/` and `onnxruntime/`; the latter imports `serving.onnxruntime_backend` from its own folder."""
-    shutil.copytree(triton / "backends" / "python", folder / "python", ignore=shutil.ignore_patterns("__pycache__"))
+    """Lay out `python/` and `onnxruntime/`; the latter imports `serving.onnxruntime_backend` from its own
+    folder."""
+    shutil.copytree(
+        triton / "backends" / "python", folder / "python", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copy2(stub, folder / "python" / stub.name)
     package = folder / "onnxruntime" / "serving"
     shutil.copytree(BACKEND, package / BACKEND.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -79,7 +85,8 @@ def _copy(folder: Path, triton: Path, stub: Path) -> None:
 
 
 def _environment(python: Interpreter) -> dict[str, str]:
-    """The stub embeds the interpreter that `python3` on PATH names, and links libpython and the wheel's libraries.
+    """The stub embeds the interpreter that `python3` on PATH names, and links libpython and the wheel's
+    libraries.
 
     PYTHONPATH and PYTHONHOME are dropped: they would lead it to another environment's packages.
     """

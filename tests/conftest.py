@@ -1,6 +1,5 @@
 """Fixtures that cost seconds, made once per run: a random checkpoint, its model repository, a live server."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +11,6 @@ from export.publish import publish
 from serving.launcher import TritonServer
 from tests.synthetic import write_checkpoint
 
-ROOT = Path(__file__).parents[1]
-IMDB_DATA = Path(os.environ.get("IMDB_DATA", ROOT / ".." / "shared" / "data" / "imdb"))
-
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -24,13 +20,17 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def published_repository(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model repository with `mobilebert_tokenizer`, `mobilebert_fp32` and `sentiment` of the tiny checkpoint."""
+    """A model repository with `mobilebert_tokenizer`, `mobilebert_fp32` and `sentiment` of the tiny
+    checkpoint."""
     return publish_fp32(tiny_checkpoint, tmp_path_factory.mktemp("model_repository") / "models")
 
 
 @pytest.fixture(scope="session")
 def server(published_repository: Path) -> Iterator[TritonServer]:
-    """A live Triton server with a response cache, on free ports of 127.0.0.1. Shared: leave it as you found it."""
+    """A live Triton server with a response cache, on free ports of 127.0.0.1.
+
+    Shared: leave it as you found it.
+    """
     settings = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "cache_size": 1 << 20}
     with TritonServer(published_repository, **settings) as live:
         yield live

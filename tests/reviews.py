@@ -23,7 +23,7 @@ def load_reviews(count: int, seed: int = 0) -> list[str]:
 
 
 def reference(checkpoint: Path, texts: list[str]) -> tuple[list[list[int]], np.ndarray]:
-    """Token ids, truncated at 512, and torch's float32 logits [texts, labels], each text alone and unpadded."""
+    """Token ids cut at 512, and torch's float32 logits [texts, labels], each text alone and unpadded."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 

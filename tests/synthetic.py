@@ -1,4 +1,5 @@
-"""Checkpoints of random weights for tests: small, deterministic, and with logits that differ from text to text."""
+"""Checkpoints of random weights for tests: small, deterministic, and with logits that differ from text to
+text."""
 
 import json
 from pathlib import Path
@@ -9,10 +10,13 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import MobileBertConfig, MobileBertForSequenceClassification
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-WORDS = """the a and of to is in it that this was as with for film movie but on are not you have be he his one at by
-an they from all like so just or about has out who what her some good bad more when very if would no really their
-there my up which only she even had time story see can great well much other get than into do most how people don
-did made them make way also any could think character plot scene love best acting actor never little life end""".split()
+WORDS = (
+    "the a and of to is in it that this was as with for film movie but on are not you have be he his "
+    "one at by an they from all like so just or about has out who what her some good bad more when very "
+    "if would no really their there my up which only she even had time story see can great well much "
+    "other get than into do most how people don did made them make way also any could think character "
+    "plot scene love best acting actor never little life end "
+).split()
 
 
 def write_checkpoint(
@@ -26,7 +30,7 @@ def write_checkpoint(
         write_tokenizer(folder)
     vocabulary = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
     torch.manual_seed(seed)
-    names = {number: name for number, name in enumerate(["negative", "positive", "neutral", "mixed"][:labels])}
+    names = dict(enumerate(["negative", "positive", "neutral", "mixed"][:labels]))
     config = MobileBertConfig(
         vocab_size=len(vocabulary),
         num_hidden_layers=layers,
@@ -42,7 +46,8 @@ def write_checkpoint(
 
 
 def write_tokenizer(folder: Path) -> None:
-    """A WordPiece tokenizer in BERT's manner: some whole words, and every ASCII character to spell the others."""
+    """A WordPiece tokenizer in BERT's manner: some whole words, and every ASCII character to spell the
+    others."""
     characters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
     tokens = [*SPECIAL, *characters, *(f"##{each}" for each in characters if each.isalnum()), *WORDS]
     vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
@@ -50,14 +55,16 @@ def write_tokenizer(folder: Path) -> None:
     tokenizer.add_special_tokens(list(SPECIAL))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
+    tokenizer.post_processor = processors.BertProcessing(
+        ("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"])
+    )
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizerFast"}))
 
 
 def _spread_weights(model: torch.nn.Module) -> None:
-    """Scale by fan-in, so that neither the signal nor the differences between texts die on their way through."""
+    """Scale by fan-in, so that neither the signal nor the differences between texts die on the way."""
     with torch.no_grad():
         for name, module in model.named_modules():
             if isinstance(module, torch.nn.Embedding):

@@ -14,18 +14,25 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Read tokenizer.json from the version folder, and the limits from the configuration's parameters."""
         parameters = json.loads(args["model_config"])["parameters"]
-        self.limits = Limits(**{key: int(parameters[key]["string_value"]) for key in ("max_tokens", "max_text_bytes")})
+        self.limits = Limits(
+            **{key: int(parameters[key]["string_value"]) for key in ("max_tokens", "max_text_bytes")}
+        )
         self.tokenizer = load_tokenizer(Path(__file__).parent / "tokenizer.json")
 
     def execute(self, requests: list) -> list:
-        """One response per request; a request that is refused costs only itself."""
-        texts = [pb_utils.get_input_tensor_by_name(request, "text").as_numpy() for request in requests]
+        """One response per request; a request that is refused, or that fails, costs only itself."""
         try:
-            return [_response(answer) for answer in tokenize(texts, self.tokenizer, self.limits)]
+            return self._answer(requests)
         except Exception:
+            if len(requests) > 1:
+                return [response for request in requests for response in self.execute([request])]
             pb_utils.Logger.log_error(traceback.format_exc())
-            failure = pb_utils.TritonError("the tokenizer failed; the server's log says why")
-            return [pb_utils.InferenceResponse(error=failure) for _ in requests]
+            failure = pb_utils.TritonError("the tokenizer failed on this request; the server's log says why")
+            return [pb_utils.InferenceResponse(error=failure)]
+
+    def _answer(self, requests: list) -> list:
+        texts = [pb_utils.get_input_tensor_by_name(request, "text").as_numpy() for request in requests]
+        return [_response(answer) for answer in tokenize(texts, self.tokenizer, self.limits)]
 
 
 def _response(answer: Tokens | TextError) -> object:

@@ -1,4 +1,4 @@
-"""Text to token ids, without Triton: limits, decoding, one `encode_batch` for all requests, and packing of the answer."""
+"""Text to token ids, without Triton: limits, decoding, one `encode_batch` for all requests, packing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +11,13 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 PAD_ID = 0
-# A megabyte costs a second and up to 430 MB to encode, and all but 512 tokens of it are thrown away. So a long text is
-# encoded from its first part, this many characters for each token wanted, and from a longer one if that is too little.
+# A megabyte costs a second and up to 430 MB to encode, and all but 512 tokens of it are thrown away. So a
+# long text is encoded from its first part, this many characters for each token wanted, and from a longer one
+# if that is too little.
 CHARACTERS_PER_TOKEN = 8
 GROWTH = 4
-# A cut spoils at most the last word (100 tokens at most: longer words are one unknown token) and a special token.
+# A cut spoils at most the last word (100 tokens at most: longer words are one unknown token) and a special
+# token.
 SPOILED_TOKENS = 256
 
 
@@ -49,7 +51,9 @@ def load_tokenizer(path: Path) -> Tokenizer:
     return tokenizer
 
 
-def tokenize(requests: Sequence[np.ndarray], tokenizer: Tokenizer, limits: Limits) -> list[Tokens | TextError]:
+def tokenize(
+    requests: Sequence[np.ndarray], tokenizer: Tokenizer, limits: Limits
+) -> list[Tokens | TextError]:
     """Answer every request of a batch; `requests` are object arrays of bytes, [rows, 1].
 
     A refused request costs only itself: its place in the answer holds the error.
@@ -70,7 +74,10 @@ def _decode_or_error(texts: np.ndarray, limits: Limits) -> list[str] | TextError
 
 
 def decode(texts: np.ndarray, limits: Limits) -> list[str]:
-    """Strings of a request. Raises TextError for a shape other than [rows, 1], a long text or invalid UTF-8."""
+    """Strings of a request.
+
+    Raises TextError for a shape other than [rows, 1], a long text or invalid UTF-8.
+    """
     if texts.ndim != 2 or texts.shape[1] != 1:
         raise TextError(f"text must have shape [rows, 1], not {list(texts.shape)}")
     return [_decode_row(row, text, limits) for row, text in enumerate(texts[:, 0])]
@@ -104,7 +111,7 @@ def encode(texts: Sequence[str], tokenizer: Tokenizer, max_tokens: int) -> list[
 
 
 def cuts_are_harmless(tokenizer: Tokenizer) -> bool:
-    """Whether a text's first tokens depend on its beginning alone: BERT's pipeline looks at one word at a time."""
+    """Whether a text's first tokens depend on its beginning alone, as BERT's word-by-word pipeline sees to."""
     return (
         isinstance(tokenizer.model, WordPiece)
         and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)

@@ -21,9 +21,9 @@ class RequestError(ValueError):
 def gather(requests: Sequence[Request], settings: Settings) -> dict[str, np.ndarray]:
     """Inputs of one model run, batch inputs included.
 
-    Ragged inputs become one rank-1 tensor, all elements of all requests in order; the others are concatenated along
-    the batch dimension. Nothing is copied for a single request. Raises RequestError where requests differ in shape
-    or in the optional inputs that they carry.
+    Ragged inputs become one rank-1 tensor, all elements of all requests in order; the others are concatenated
+    along the batch dimension. Nothing is copied for a single request. Raises RequestError where requests
+    differ in shape or in the optional inputs that they carry.
     """
     feeds = {
         tensor.name: _join(tensor, requests)
@@ -108,7 +108,9 @@ def _parts_by_input_shape(
     ]
     sizes = [int(np.prod(shape)) for shape in shapes]
     if value.size != sum(sizes):
-        raise RequestError(f"output '{name}' has {value.size} elements, its source inputs ask for {sum(sizes)}")
+        raise RequestError(
+            f"output '{name}' has {value.size} elements, its source inputs ask for {sum(sizes)}"
+        )
     flat = np.split(value.reshape(-1), np.cumsum(sizes)[:-1])
     return [part.reshape(shape) for part, shape in zip(flat, shapes, strict=True)]
 
@@ -164,4 +166,6 @@ def check_batch_inputs(batch_inputs: Sequence[BatchInput], inputs: Sequence[Tens
         if each.kind not in BATCH_INPUTS:
             raise ConfigError(f"batch_input '{each.targets[0]}': unknown kind {each.kind}")
         if each.source not in names:
-            raise ConfigError(f"batch_input '{each.targets[0]}': source_input '{each.source}' is not an input")
+            raise ConfigError(
+                f"batch_input '{each.targets[0]}': source_input '{each.source}' is not an input"
+            )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def usable_cores() -> int:
-    """Number of cores, at least 1: the smaller of the affinity mask and the whole cores of the cgroup quota."""
+    """At least 1: the smaller of the affinity mask and the whole cores of the cgroup quota."""
     return max(1, math.floor(min(len(os.sched_getaffinity(0)), cgroup_quota())))
 
 
@@ -15,7 +15,8 @@ def cgroup_quota(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys
     """CPU quota in cores, ``inf`` when there is none.
 
     A limit set on any ancestor binds too, so the smallest one on the way to the root counts. Inside a
-    container the path in ``/proc/self/cgroup`` is the host's and may not exist; the root is then the container's own.
+    container the path in ``/proc/self/cgroup`` is the host's and may not exist; the root is then the
+    container's own.
     """
     try:
         lines = proc.read_text().splitlines()

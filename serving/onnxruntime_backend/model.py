@@ -1,7 +1,7 @@
 """The shell that Triton loads for every model with `backend: "onnxruntime"`.
 
-It unpacks requests, calls plain functions and packs responses. What goes wrong is logged here in full; the client
-gets a sentence without paths or stack traces.
+It unpacks requests, calls plain functions and packs responses. What goes wrong is logged here in full; the
+client gets a sentence without paths or stack traces.
 """
 
 import json
@@ -25,7 +25,7 @@ class TritonPythonModel:
 
     @staticmethod
     def auto_complete_config(auto_complete_model_config: Any) -> Any:
-        """Complete a configuration without inputs or outputs; leave a complete one alone (and save the time)."""
+        """Complete a configuration without inputs or outputs; leave a complete one alone."""
         config = auto_complete_model_config.as_dict()
         if config.get("input") and config.get("output"):
             return auto_complete_model_config
@@ -52,28 +52,31 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request: one model run for all, or one each if that run fails."""
-        inputs = [{tensor.name(): tensor.as_numpy() for tensor in request.inputs()} for request in requests]
         asked = {name for request in requests for name in request.requested_output_names()}
         names = [name for name in self.output_names if name in asked]
         try:
-            return [_response(share) for share in self._run(inputs, names)]
+            return self._run(requests, names)
         except Exception:
             if len(requests) == 1:
                 return [_failure()]
-            pb_utils.Logger.log_info(f"{self.settings.name}: a batch of {len(requests)} failed, trying one by one")
-            return [self._execute_alone(each, names) for each in inputs]
+            pb_utils.Logger.log_info(
+                f"{self.settings.name}: a batch of {len(requests)} failed, trying one by one"
+            )
+            return [self._execute_alone(request, names) for request in requests]
 
-    def _execute_alone(self, inputs: Mapping[str, np.ndarray], names: list[str]) -> Any:
+    def _execute_alone(self, request: Any, names: list[str]) -> Any:
         """The batch failed: find out whether this request is the one to blame."""
         try:
-            return _response(self._run([inputs], names)[0])
+            return self._run([request], names)[0]
         except Exception:
             return _failure()
 
-    def _run(self, inputs: list[dict[str, np.ndarray]], names: list[str]) -> list[dict[str, np.ndarray]]:
+    def _run(self, requests: list[Any], names: list[str]) -> list[Any]:
+        inputs = [{tensor.name(): tensor.as_numpy() for tensor in request.inputs()} for request in requests]
         feeds = gather(inputs, self.settings)
         values = self.session.run(names, feeds, self.run_options)
-        return scatter(dict(zip(names, values, strict=True)), inputs, self.settings)
+        shares = scatter(dict(zip(names, values, strict=True)), inputs, self.settings)
+        return [_response(share) for share in shares]
 
 
 def _response(outputs: Mapping[str, np.ndarray]) -> Any:
@@ -84,6 +87,8 @@ def _failure() -> Any:
     """Called while an exception is handled."""
     error = sys.exc_info()[1]
     if isinstance(error, RequestError):
-        return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
+        return pb_utils.InferenceResponse(
+            error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
+        )
     pb_utils.Logger.log_error(traceback.format_exc())
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(FAILED, pb_utils.TritonError.INTERNAL))

@@ -20,15 +20,22 @@ DEVICE_ALLOCATOR = "session.use_device_allocator_for_initializers"
 
 
 def open_session(path: Path, settings: Settings, kind: str = "CPU", device: int = 0) -> ort.InferenceSession:
-    """Load the model file. `kind` is the instance's: CPU or GPU. Raises ConfigError when it cannot be served."""
+    """Load the model file. `kind` is the instance's:
+
+    CPU or GPU. Raises ConfigError when it cannot be served.
+    """
     if not path.is_file():
         raise ConfigError(f"{settings.name}: there is no {path.name} in version folder {path.parent.name}")
     try:
         return ort.InferenceSession(
-            path, session_options(settings), providers=providers(settings, kind, device, ort.get_available_providers())
+            path,
+            session_options(settings),
+            providers=providers(settings, kind, device, ort.get_available_providers()),
         )
     except ort.capi.onnxruntime_pybind11_state.Fail as error:
-        raise ConfigError(f"{settings.name}: ONNX Runtime {ort.__version__} cannot load {path.name}: {error}") from None
+        raise ConfigError(
+            f"{settings.name}: ONNX Runtime {ort.__version__} cannot load {path.name}: {error}"
+        ) from None
 
 
 def session_options(settings: Settings) -> ort.SessionOptions:
@@ -51,8 +58,8 @@ def session_options(settings: Settings) -> ort.SessionOptions:
 def intra_op_threads(settings: Settings, cores: int) -> int:
     """The count that the configuration sets, or an even share of the cores for each instance (0 and absent).
 
-    ONNX Runtime's own default is every core for every session, which makes instances fight; it also counts the
-    machine's cores, not a container's.
+    ONNX Runtime's own default is every core for every session, which makes instances fight; it also counts
+    the machine's cores, not a container's.
     """
     wanted = settings.number("intra_op_thread_count")
     return wanted if wanted > 0 else max(1, cores // settings.instances)
@@ -66,7 +73,10 @@ def _execution_mode(settings: Settings) -> ort.ExecutionMode:
 
 
 def providers(settings: Settings, kind: str, device: int, available: list[str]) -> list[tuple[str, dict]]:
-    """Execution providers in order of preference, the CPU's last. Raises ConfigError for one that is not installed."""
+    """Execution providers in order of preference, the CPU's last.
+
+    Raises ConfigError for one that is not installed.
+    """
     wanted: list[tuple[str, dict]] = []
     if kind == "GPU":
         wanted.append(("CUDAExecutionProvider", {"device_id": str(device)}))

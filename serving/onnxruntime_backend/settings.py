@@ -1,7 +1,8 @@
 """What a model's ``config.pbtxt`` says, as one typed object.
 
-Triton hands a Python backend the configuration as JSON: enumerations are names, ``-1`` is a free dimension and
-64-bit integers arrive as strings. Parameters keep the names and values that the C++ backend's README gives them.
+Triton hands a Python backend the configuration as JSON: enumerations are names, ``-1`` is a free dimension
+and 64-bit integers arrive as strings. Parameters keep the names and values that the C++ backend's README
+gives them.
 """
 
 from collections.abc import Mapping
@@ -75,7 +76,9 @@ class Settings:
         try:
             return int(text)
         except ValueError:
-            raise ConfigError(f"{self.name}: parameter '{key}' must be a whole number, not '{text}'") from None
+            raise ConfigError(
+                f"{self.name}: parameter '{key}' must be a whole number, not '{text}'"
+            ) from None
 
     def flag(self, key: str) -> bool | None:
         """Boolean parameter in the C++ backend's spelling (1, 0, true, false); None when absent."""
@@ -123,7 +126,9 @@ def _batch_input(entry: Mapping[str, Any]) -> BatchInput:
     name, kind = entry["target_name"][0], entry.get("kind", "BATCH_ELEMENT_COUNT")
     if entry["data_type"] not in BATCH_INPUT_TYPES:
         raise ConfigError(f"batch_input '{name}' must be TYPE_INT32 or TYPE_FP32, not {entry['data_type']}")
-    return BatchInput(kind, tuple(entry["target_name"]), NUMPY_TYPES[entry["data_type"]], entry["source_input"][0])
+    return BatchInput(
+        kind, tuple(entry["target_name"]), NUMPY_TYPES[entry["data_type"]], entry["source_input"][0]
+    )
 
 
 def _batch_outputs(entries: Any) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""Does the ONNX model have the inputs and outputs that its configuration promises? And if it promises none, which?"""
+"""Does the ONNX model have the inputs and outputs that its configuration promises? And if it promises none,
+which?"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,12 +28,14 @@ ONNX_TYPES = {
 DEFAULT_MAX_BATCH_SIZE = 4  # the C++ backend's `default-max-batch-size`
 
 
-def check_signature(settings: Settings, inputs: Sequence[ort.NodeArg], outputs: Sequence[ort.NodeArg]) -> None:
+def check_signature(
+    settings: Settings, inputs: Sequence[ort.NodeArg], outputs: Sequence[ort.NodeArg]
+) -> None:
     """Compare names, data types and shapes. Raises ConfigError naming the first difference."""
     expected = {tensor.name: (tensor.dtype, _model_dims(tensor, settings)) for tensor in settings.inputs}
     for batch_input in settings.batch_inputs:
         dims = (-1, -1) if batch_input.kind == "BATCH_ITEM_SHAPE" else (-1,)
-        expected.update({target: (batch_input.dtype, dims) for target in batch_input.targets})
+        expected.update(dict.fromkeys(batch_input.targets, (batch_input.dtype, dims)))
     promised = {tensor.name: (tensor.dtype, _output_dims(tensor, settings)) for tensor in settings.outputs}
     _same_names(settings.name, expected, {each.name for each in inputs})
     _compare(settings.name, "input", expected, inputs)

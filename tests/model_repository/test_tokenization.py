@@ -2,6 +2,7 @@
 
 import importlib.util
 import random
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -17,11 +18,10 @@ SOURCE = Path(__file__).parents[2] / "model_repository" / "mobilebert_tokenizer"
 def load(path: Path) -> ModuleType:
     """Triton imports the file by its place in a version folder, so there is no package to import it from."""
     spec = importlib.util.spec_from_file_location("tokenization", path)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules["tokenization"] = module
+        sys.modules["tokenization"] = module
     spec.loader.exec_module(module)
     return module
 
@@ -53,7 +53,24 @@ def request(*texts: str | bytes) -> np.ndarray:
 
 
 def random_text(generator: random.Random, length: int) -> str:
-    alphabet = ["a", "b", "the", " ", " ", "!", "[SEP]", "[PAD]", "é", "e\u0301", "中", "한", "\U0001f600", "\t", "\u200b", "Z"]
+    alphabet = [
+        "a",
+        "b",
+        "the",
+        " ",
+        " ",
+        "!",
+        "[SEP]",
+        "[PAD]",
+        "é",
+        "e\u0301",
+        "中",
+        "한",
+        "\U0001f600",
+        "\t",
+        "\u200b",
+        "Z",
+    ]
     return "".join(generator.choices(alphabet, k=length))
 
 
@@ -67,7 +84,9 @@ def test_ids_and_truncation_are_those_of_transformers(tokenizer, reference, max_
         assert truncated == (len(reference(text)["input_ids"]) > max_tokens)
 
 
-@pytest.mark.parametrize("unit", ["!", "a ", "a", "a" * 99 + " ", "[SEP]", "中", "e\u0301 \u0301", " ", "\u200b"])
+@pytest.mark.parametrize(
+    "unit", ["!", "a ", "a", "a" * 99 + " ", "[SEP]", "中", "e\u0301 \u0301", " ", "\u200b"]
+)
 def test_encoding_only_the_beginning_of_a_long_text_changes_nothing(tokenizer, unit: str) -> None:
     long_texts = [shift + unit * (30_000 // len(unit)) + " end" for shift in ("", "b", "b ", "!!")]
     whole = [encoding.ids for encoding in tokenizer.encode_batch(long_texts)]
@@ -83,12 +102,21 @@ def test_rows_of_a_request_are_padded_to_its_longest_and_to_no_other(tokenizer) 
     assert first.input_ids[0, 3:].tolist() == [0, 0]
     assert first.num_tokens.tolist() == [[3], [5]]
     assert second.input_ids.shape == (1, 3)
-    assert (first.input_ids.dtype, first.num_tokens.dtype, first.truncated.dtype) == (np.int64, np.int32, np.bool_)
+    assert (first.input_ids.dtype, first.num_tokens.dtype, first.truncated.dtype) == (
+        np.int64,
+        np.int32,
+        np.bool_,
+    )
 
 
 def test_a_refused_request_costs_only_itself(tokenizer) -> None:
     good = request("a good film")
-    bad = [request(b"\xff\xfe"), request("x" * 101), request("fine", b"bad \xc3"), np.array([[b"a", b"b"]], np.object_)]
+    bad = [
+        request(b"\xff\xfe"),
+        request("x" * 101),
+        request("fine", b"bad \xc3"),
+        np.array([[b"a", b"b"]], np.object_),
+    ]
     answers = tokenization.tokenize([good, *bad, good], tokenizer, Limits(max_text_bytes=100))
     alone = tokenization.tokenize([good], tokenizer, Limits())[0]
     for served in (answers[0], answers[-1]):

@@ -49,7 +49,9 @@ def write_identity(folder: Path) -> None:
         [helper.make_tensor_value_info(f"{end}_{name}", kind, [None, None]) for name, kind in TYPES.items()]
         for end in ("in", "out")
     ]
-    config = [f"{end}put [ {', '.join(_tensor(f'{end}_{name}', name) for name in TYPES)} ]" for end in ("in", "out")]
+    config = [
+        f"{end}put [ {', '.join(_tensor(f'{end}_{name}', name) for name in TYPES)} ]" for end in ("in", "out")
+    ]
     _write(folder, nodes, *ends, config=["max_batch_size: 4", *config])
 
 
@@ -64,8 +66,12 @@ def write_kinds(folder: Path) -> None:
         nodes.append(helper.make_node("Tile", [f"{kind}_flat", "tiles"], [f"out_{kind}"]))
     constants = {"one": np.array([1]), "flat": np.array([1, -1])}
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None])]
-    inputs += [helper.make_tensor_value_info(kind, TensorProto.INT32, [None] * rank) for kind, rank in KINDS.items()]
-    outputs = [helper.make_tensor_value_info(f"out_{kind}", TensorProto.INT32, [None, None]) for kind in KINDS]
+    inputs += [
+        helper.make_tensor_value_info(kind, TensorProto.INT32, [None] * rank) for kind, rank in KINDS.items()
+    ]
+    outputs = [
+        helper.make_tensor_value_info(f"out_{kind}", TensorProto.INT32, [None, None]) for kind in KINDS
+    ]
     config = [
         "max_batch_size: 8",
         f"input [ {_tensor('x', 'FP32', 'allow_ragged_batch: true')} ]",
@@ -73,7 +79,8 @@ def write_kinds(folder: Path) -> None:
         WAIT,
     ]
     config += [
-        f'batch_input {{ kind: {kind} target_name: "{kind}" data_type: TYPE_INT32 source_input: "x" }}' for kind in KINDS
+        f'batch_input {{ kind: {kind} target_name: "{kind}" data_type: TYPE_INT32 source_input: "x" }}'
+        for kind in KINDS
     ]
     _write(folder, nodes, inputs, outputs, constants, config)
 
@@ -126,4 +133,6 @@ def _write(
     onnx.checker.check_model(model)
     (folder / "1").mkdir(parents=True)
     onnx.save(model, folder / "1" / "model.onnx")
-    (folder / "config.pbtxt").write_text("\n".join([f'name: "{folder.name}"', 'backend: "onnxruntime"', *config]))
+    (folder / "config.pbtxt").write_text(
+        "\n".join([f'name: "{folder.name}"', 'backend: "onnxruntime"', *config])
+    )

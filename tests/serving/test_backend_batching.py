@@ -9,7 +9,9 @@ from serving.onnxruntime_backend.settings import Settings, parse_settings
 INT32, FP32 = np.dtype(np.int32), np.dtype(np.float32)
 
 
-def settings(*, ragged: bool = True, kind: str = "BATCH_ITEM_SHAPE_FLATTEN", dtype: str = "TYPE_INT32", **more) -> Settings:
+def settings(
+    *, ragged: bool = True, kind: str = "BATCH_ITEM_SHAPE_FLATTEN", dtype: str = "TYPE_INT32", **more
+) -> Settings:
     config = {
         "name": "m",
         "max_batch_size": 8,
@@ -24,8 +26,8 @@ def request(rows: int, columns: int, start: int = 0) -> dict[str, np.ndarray]:
     return {"x": np.arange(start, start + rows * columns, dtype=np.int64).reshape(rows, columns)}
 
 
-# One request of a row of 3, one of two rows of 4. The expected values follow the documentation of each kind; the
-# ones that count elements count a request's, all rows together.
+# One request of a row of 3, one of two rows of 4. The expected values follow the documentation of each kind;
+# the ones that count elements count a request's, all rows together.
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
@@ -49,9 +51,15 @@ def test_batch_max_element_count_speaks_by_its_shape() -> None:
 
 
 def test_item_shape_lists_every_dimension_of_every_row() -> None:
-    config = {"input": [{"name": "x", "data_type": "TYPE_INT64", "dims": [-1, -1], "allow_ragged_batch": True}]}
+    config = {
+        "input": [{"name": "x", "data_type": "TYPE_INT64", "dims": [-1, -1], "allow_ragged_batch": True}]
+    }
     batch = [{"x": np.zeros((2, 3, 5), np.int64)}, {"x": np.zeros((1, 4, 1), np.int64)}]
-    assert gather(batch, settings(kind="BATCH_ITEM_SHAPE", **config))["n"].tolist() == [[3, 5], [3, 5], [4, 1]]
+    assert gather(batch, settings(kind="BATCH_ITEM_SHAPE", **config))["n"].tolist() == [
+        [3, 5],
+        [3, 5],
+        [4, 1],
+    ]
     flat = gather(batch, settings(kind="BATCH_ITEM_SHAPE_FLATTEN", **config))["n"]
     assert flat.tolist() == [3, 5, 3, 5, 4, 1]
 
@@ -100,8 +108,14 @@ def test_an_output_with_too_few_rows_is_refused_and_not_misdelivered() -> None:
 
 
 def test_batch_output_scatters_by_the_shape_of_its_source() -> None:
-    config = {"batch_output": [{"target_name": ["y"], "source_input": ["x"], "kind": "BATCH_SCATTER_WITH_INPUT_SHAPE"}]}
-    shares = scatter({"y": np.arange(11, dtype=np.float32)}, [request(1, 3), request(2, 4)], settings(**config))
+    config = {
+        "batch_output": [
+            {"target_name": ["y"], "source_input": ["x"], "kind": "BATCH_SCATTER_WITH_INPUT_SHAPE"}
+        ]
+    }
+    shares = scatter(
+        {"y": np.arange(11, dtype=np.float32)}, [request(1, 3), request(2, 4)], settings(**config)
+    )
     assert [share["y"].tolist() for share in shares] == [[[0, 1, 2]], [[3, 4, 5, 6], [7, 8, 9, 10]]]
 
 

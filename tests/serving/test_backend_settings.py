@@ -42,7 +42,8 @@ def test_absent_parameters_leave_onnx_runtime_its_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "expected"), [(-1, "ORT_ENABLE_BASIC"), (0, "ORT_ENABLE_ALL"), (1, "ORT_ENABLE_EXTENDED"), (2, "ORT_DISABLE_ALL")]
+    ("level", "expected"),
+    [(-1, "ORT_ENABLE_BASIC"), (0, "ORT_ENABLE_ALL"), (1, "ORT_ENABLE_EXTENDED"), (2, "ORT_DISABLE_ALL")],
 )
 def test_graph_level_counts_as_in_the_cpp_backend(level: int, expected: str) -> None:
     options = session_options(settings(optimization={"graph": {"level": level}}))
@@ -70,25 +71,40 @@ def test_a_parameter_out_of_range_is_named(parameters: dict[str, str], message: 
 
 
 def test_an_execution_provider_that_is_not_installed_is_an_error() -> None:
-    accelerated = settings(optimization={"execution_accelerators": {"cpu_execution_accelerator": [{"name": "openvino"}]}})
+    accelerated = settings(
+        optimization={"execution_accelerators": {"cpu_execution_accelerator": [{"name": "openvino"}]}}
+    )
     with pytest.raises(ConfigError, match="OpenVINOExecutionProvider"):
         providers(accelerated, "CPU", 0, ["CPUExecutionProvider"])
-    assert providers(settings(), "GPU", 1, ["CUDAExecutionProvider"])[0] == ("CUDAExecutionProvider", {"device_id": "1"})
+    assert providers(settings(), "GPU", 1, ["CUDAExecutionProvider"])[0] == (
+        "CUDAExecutionProvider",
+        {"device_id": "1"},
+    )
 
 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
         ({"kind": "BATCH_NOTHING", "data_type": "TYPE_INT32", "source_input": ["x"]}, "BATCH_NOTHING"),
-        ({"kind": "BATCH_ITEM_SHAPE", "data_type": "TYPE_INT64", "source_input": ["x"]}, "TYPE_INT32 or TYPE_FP32"),
-        ({"kind": "BATCH_ITEM_SHAPE", "data_type": "TYPE_INT32", "source_input": ["z"]}, "'z' is not an input"),
+        (
+            {"kind": "BATCH_ITEM_SHAPE", "data_type": "TYPE_INT64", "source_input": ["x"]},
+            "TYPE_INT32 or TYPE_FP32",
+        ),
+        (
+            {"kind": "BATCH_ITEM_SHAPE", "data_type": "TYPE_INT32", "source_input": ["z"]},
+            "'z' is not an input",
+        ),
     ],
 )
 def test_a_batch_input_that_cannot_be_made_is_refused(entry: dict, message: str) -> None:
     inputs = [{"name": "x", "data_type": "TYPE_INT64", "dims": [-1]}]
     with pytest.raises(ConfigError, match=message):
-        parsed = settings(input=inputs, batch_input=[entry | {"target_name": ["n"]}])
-        check_batch_inputs(parsed.batch_inputs, parsed.inputs)
+        parse_and_check(input=inputs, batch_input=[entry | {"target_name": ["n"]}])
+
+
+def parse_and_check(**config: list) -> None:
+    parsed = settings(**config)
+    check_batch_inputs(parsed.batch_inputs, parsed.inputs)
 
 
 def test_quota_of_cgroup_version_2_is_the_smallest_on_the_way_up(tmp_path: Path) -> None:

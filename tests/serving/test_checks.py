@@ -38,7 +38,11 @@ def test_a_supported_interpreter_passes(good: Interpreter) -> None:
         ({"version": (3, 13)}, "is 3.13", "PYTHON=python3.12 make serve"),
         ({"libpython": ""}, "no shared library libpython3.11.so.1.0", "apt install libpython3.11"),
         ({"packages": GOOD.packages | {"numpy": "2.1.0"}}, "NumPy 2.1.0 corrupts", "pip install 'numpy<2'"),
-        ({"packages": {"numpy": "1.26.4"}}, "nvidia-pytriton, onnxruntime, tokenizers not installed", "make serve"),
+        (
+            {"packages": {"numpy": "1.26.4"}},
+            "nvidia-pytriton, onnxruntime, tokenizers not installed",
+            "make serve",
+        ),
     ],
 )
 def test_what_is_missing_is_named_with_its_remedy(change: dict, problem: str, remedy: str) -> None:
@@ -51,7 +55,7 @@ def test_what_is_missing_is_named_with_its_remedy(change: dict, problem: str, re
 
 
 def test_two_endpoints_cannot_share_a_port() -> None:
-    with pytest.raises(ServingError, match="GRPC_PORT=8000 is given twice|HTTP_PORT=8000 is given twice"):
+    with pytest.raises(ServingError, match="HTTP_PORT=8000 is given twice"):
         checks.check_ports("127.0.0.1", {"HTTP_PORT": 8000, "GRPC_PORT": 8000})
 
 

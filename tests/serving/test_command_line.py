@@ -35,7 +35,12 @@ class Launcher:
         environment = os.environ | ports | {"PYTHONUNBUFFERED": "1"}
         self.http_port = http
         self.process = subprocess.Popen(
-            command(repository), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command(repository),
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout is not None
         self.printed = "".join(iter(self.process.stdout.readline, "Ctrl-C stops it.\n"))
@@ -63,7 +68,10 @@ def test_a_session_from_the_printed_curl_line_to_the_drain(published_repository:
         assert "Not exported yet, so not served: mobilebert_fp16" in launcher.printed
         curl = re.search(r"^  (curl .*)$", launcher.printed, re.MULTILINE)
         assert curl is not None
-        assert '"label":' in subprocess.run(curl[1], shell=True, check=True, capture_output=True, text=True).stdout
+        assert (
+            '"label":'
+            in subprocess.run(curl[1], shell=True, check=True, capture_output=True, text=True).stdout
+        )
 
         answer = pool.submit(launcher.generate, LONG_REQUEST)
         wait_until_busy(launcher)

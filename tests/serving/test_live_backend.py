@@ -52,7 +52,10 @@ def test_batch_inputs_of_a_shared_batch(backend: TritonServer) -> None:
     with ThreadPoolExecutor() as pool:
         first, second = pool.map(lambda shape: infer(backend, "kinds", x=np.ones(shape, np.float32)), shapes)
     seen = {kind: first[f"out_{kind}"][0].tolist() for kind in KINDS}
-    in_order, reversed_order = expected_batch_inputs([(1, 3), (2, 4)]), expected_batch_inputs([(2, 4), (1, 3)])
+    in_order, reversed_order = (
+        expected_batch_inputs([(1, 3), (2, 4)]),
+        expected_batch_inputs([(2, 4), (1, 3)]),
+    )
     assert seen in (in_order, reversed_order)
     assert [second[f"out_{kind}"].tolist() for kind in KINDS] == [[seen[kind]] * 2 for kind in KINDS]
 
@@ -89,9 +92,13 @@ def test_each_instance_has_its_own_process(backend: TritonServer) -> None:
 def test_a_bare_configuration_is_completed_from_the_model(backend: TritonServer) -> None:
     config = requests.get(f"{backend.http_url}/v2/models/bare/config", timeout=10).json()
     assert config["max_batch_size"] == 4
-    assert [(each["name"], each["data_type"], each["dims"]) for each in config["input"]] == [("x", "TYPE_FP32", [3])]
+    assert [(each["name"], each["data_type"], each["dims"]) for each in config["input"]] == [
+        ("x", "TYPE_FP32", [3])
+    ]
     assert "dynamic_batching" in config
-    np.testing.assert_array_equal(infer(backend, "bare", x=np.ones((2, 3), np.float32))["y"], -np.ones((2, 3)))
+    np.testing.assert_array_equal(
+        infer(backend, "bare", x=np.ones((2, 3), np.float32))["y"], -np.ones((2, 3))
+    )
 
 
 def test_a_configuration_that_contradicts_the_model_does_not_load(backend: TritonServer) -> None:

@@ -7,12 +7,22 @@ import tritonclient.http as httpclient
 
 from serving.launcher import TritonServer
 
-TEXTS = ["A great film.", "Dull, and far too long; I left before the end.", "", "Ünïcode \U0001f600 <br /> ok"]
+TEXTS = [
+    "A great film.",
+    "Dull, and far too long; I left before the end.",
+    "",
+    "Ünïcode \U0001f600 <br /> ok",
+]
 OUTPUTS = ("label", "score", "probabilities", "num_tokens", "truncated")
 
 
 def test_generate_json_binary_and_grpc_agree(server: TritonServer) -> None:
-    answers = [generate(server), infer_json(server), infer_client(server, httpclient), infer_client(server, grpcclient)]
+    answers = [
+        generate(server),
+        infer_json(server),
+        infer_client(server, httpclient),
+        infer_client(server, grpcclient),
+    ]
     for answer in answers[1:]:
         for name in OUTPUTS:
             np.testing.assert_array_equal(answer[name], answers[0][name], err_msg=name)
@@ -20,7 +30,9 @@ def test_generate_json_binary_and_grpc_agree(server: TritonServer) -> None:
 
 
 def generate(server: TritonServer) -> dict[str, np.ndarray]:
-    body = requests.post(f"{server.http_url}/v2/models/sentiment/generate", json={"text": TEXTS}, timeout=30).json()
+    body = requests.post(
+        f"{server.http_url}/v2/models/sentiment/generate", json={"text": TEXTS}, timeout=30
+    ).json()
     return {name: np.array(body[name]).reshape(len(TEXTS), -1) for name in OUTPUTS}
 
 

@@ -18,7 +18,9 @@ def python() -> Interpreter:
 
 def test_both_backends_are_assembled_from_real_files(python: Interpreter, tmp_path: Path) -> None:
     runtime = assemble(python, tmp_path)
-    files = {str(path.relative_to(runtime.backends)) for path in runtime.backends.rglob("*") if path.is_file()}
+    files = {
+        str(path.relative_to(runtime.backends)) for path in runtime.backends.rglob("*") if path.is_file()
+    }
     assert {
         "python/libtriton_python.so",
         "python/triton_python_backend_stub",
@@ -49,7 +51,9 @@ def test_an_interrupted_assembly_leaves_nothing(python: Interpreter, tmp_path: P
     assert assemble(python, tmp_path).backends.is_dir()
 
 
-def test_models_cannot_be_led_to_another_environments_packages(python: Interpreter, tmp_path: Path, monkeypatch) -> None:
+def test_models_cannot_be_led_to_another_environments_packages(
+    python: Interpreter, tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     environment = assemble(python, tmp_path).environment
     assert "PYTHONPATH" not in environment
