@@ -10,13 +10,14 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import MobileBertConfig, MobileBertForSequenceClassification
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# Whole words of the vocabulary; all others are spelled.
 WORDS = (
     "the a and of to is in it that this was as with for film movie but on are not you have be he his "
     "one at by an they from all like so just or about has out who what her some good bad more when very "
     "if would no really their there my up which only she even had time story see can great well much "
     "other get than into do most how people don did made them make way also any could think character "
     "plot scene love best acting actor never little life end "
-).split()
+)
 
 
 def write_checkpoint(
@@ -49,7 +50,7 @@ def write_tokenizer(folder: Path) -> None:
     """A WordPiece tokenizer in BERT's manner: some whole words, and every ASCII character to spell the
     others."""
     characters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
-    tokens = [*SPECIAL, *characters, *(f"##{each}" for each in characters if each.isalnum()), *WORDS]
+    tokens = [*SPECIAL, *characters, *(f"##{each}" for each in characters if each.isalnum()), *WORDS.split()]
     vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.add_special_tokens(list(SPECIAL))

@@ -111,7 +111,7 @@ def encode(texts: Sequence[str], tokenizer: Tokenizer, max_tokens: int) -> list[
 
 
 def cuts_are_harmless(tokenizer: Tokenizer) -> bool:
-    """Whether a text's first tokens depend on its beginning alone, as BERT's word-by-word pipeline sees to."""
+    """Whether a text's first tokens depend on its beginning alone: BERT looks at one word at a time."""
     return (
         isinstance(tokenizer.model, WordPiece)
         and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)

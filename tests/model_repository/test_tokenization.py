@@ -21,7 +21,7 @@ def load(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-        sys.modules["tokenization"] = module
+    sys.modules["tokenization"] = module
     spec.loader.exec_module(module)
     return module
 
