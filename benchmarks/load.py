@@ -5,7 +5,7 @@ import itertools
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 from benchmarks.callers import Caller
 from benchmarks.errors import BenchmarkError
@@ -21,6 +21,8 @@ class LoadResult:
     seconds: float
     latencies: list[float] = field(repr=False)
     tokens: int
+    # Over every request, ramp and drain included: what a server's own statistics of the same load cover.
+    overall_mean_latency: float
 
     @property
     def reviews_per_second(self) -> float:
@@ -44,7 +46,7 @@ class LoadResult:
     @classmethod
     def from_json(cls, data: dict) -> "LoadResult":
         """What `to_json` wrote."""
-        return cls(data["concurrency"], data["seconds"], data["latencies"], data["tokens"])
+        return cls(**{each.name: data[each.name] for each in fields(cls)})
 
 
 @dataclass
@@ -121,4 +123,5 @@ def _steady_window(finished: list[tuple[float, float, int]], ramp: int, ended: f
     # Ending at the last answer, not at the clock, takes away the rounding to whole requests.
     seconds = window[-1][1] - began
     latencies = [end - begin for begin, end, _ in window]
-    return LoadResult(ramp, seconds, latencies, sum(tokens for *_, tokens in window))
+    overall = sum(end - begin for begin, end, _ in ordered) / len(ordered)
+    return LoadResult(ramp, seconds, latencies, sum(tokens for *_, tokens in window), overall)

@@ -48,6 +48,12 @@ def read_stats(base_url: str, model: str) -> ModelStats:
     return parse_stats(response.json())
 
 
+def instances_of(base_url: str, model: str) -> int:
+    """How many instances of ``model`` the server runs."""
+    config = urllib3.request("GET", f"{base_url}/v2/models/{model}/config", timeout=10).json()
+    return max(1, sum(group.get("count", 1) for group in config.get("instance_group", [])))
+
+
 def parse_stats(answer: dict) -> ModelStats:
     """Sum the versions in the JSON of the statistics endpoint."""
     versions = answer["model_stats"]

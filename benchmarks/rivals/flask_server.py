@@ -1,5 +1,6 @@
 """The Flask app under gunicorn, as a child process with the settings of one contestant."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.machine import usable_cores
 from benchmarks.paths import ROOT
 from benchmarks.rivals import gunicorn_config
-from serving import processes as server_processes
+from serving.processes import kill_group
 
 START_TIMEOUT_S = 180.0
 
@@ -97,7 +98,10 @@ class FlaskServer:
         """End gunicorn and its workers."""
         process, self._process = self._process, None
         if process is not None:
-            server_processes.stop(process, timeout=10)
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)
+            kill_group(process)
             self._log.close()
 
     def _command(self) -> list[str]:

@@ -1,16 +1,18 @@
 """What each layer of a request costs under 8 clients: HTTP, tokenizer, queues, inference."""
 
+import time
+
 from benchmarks.arena import Arena
 from benchmarks.contestants import OURS, PADDED, TRITON_MODELS, Contestant
 from benchmarks.load import LoadResult, closed_loop
 from benchmarks.stage import Stage
-from benchmarks.triton_stats import PARTS, ModelStats, read_stats
+from benchmarks.triton_stats import PARTS, ModelStats, instances_of, read_stats
 
 CLIENTS = 8
 
 
 def measure_layers(stage: Stage, arena: Arena) -> dict[str, dict]:
-    """Milliseconds a request by layer, and the share of the time in which no model ran, for each ensemble."""
+    """Milliseconds a request by layer; `outside_runs` is the share of the time in which no model ran."""
     return {key: _measure(stage, arena.contestants[key]) for key in (PADDED, *OURS)}
 
 
@@ -19,9 +21,12 @@ def _measure(stage: Stage, contestant: Contestant) -> dict:
     ensemble, tokenizer, model = TRITON_MODELS[contestant.key]
     parts = {"ensemble": ensemble, "tokenizer": tokenizer, "model": model}
     before = {part: read_stats(contestant.base_url, name) for part, name in parts.items()}
+    began = time.perf_counter()
     result = closed_loop(contestant.single, stage.reviews, CLIENTS, stage.settings.window)
+    seconds = time.perf_counter() - began
     spent = {part: read_stats(contestant.base_url, name).since(before[part]) for part, name in parts.items()}
-    return layers_of(spent, result)
+    occupied = seconds * instances_of(contestant.base_url, model)
+    return {**layers_of(spent, result), "outside_runs": 1 - spent["model"].busy_infer / occupied}
 
 
 def layers_of(spent: dict[str, ModelStats], result: LoadResult) -> dict:
@@ -30,7 +35,7 @@ def layers_of(spent: dict[str, ModelStats], result: LoadResult) -> dict:
     HTTP is what Triton's clock for the ensemble does not cover: the client, the socket, parsing. Steps is
     what the ensemble's clock covers and its models' clocks do not.
     """
-    latency = 1e3 * sum(result.latencies) / len(result.latencies)
+    latency = 1e3 * result.overall_mean_latency
     means = {part: _per_request(stats) for part, stats in spent.items()}
     inside = means["tokenizer"]["success"] + means["model"]["success"]
     model = spent["model"]

@@ -79,13 +79,7 @@ def merge_blocks(report: dict) -> dict[str, dict[str, list[float]]]:
 
 def _run_pytest(specification: Path, report: Path) -> None:
     command = [sys.executable, "-m", "pytest", str(TEST_FILE), "-q", "-p", "no:cacheprovider"]
-    command += [
-        f"--benchmark-json={report}",
-        "--benchmark-save-data",
-        "--benchmark-only",
-        "--benchmark-quiet",
-    ]
-    command += ["-o", f"timeout={TIMEOUT_S}"]
+    command += [f"--benchmark-json={report}", "--benchmark-save-data", "-o", f"timeout={TIMEOUT_S}"]
     environment = {**os.environ, SPEC_VARIABLE: str(specification)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

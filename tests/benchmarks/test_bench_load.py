@@ -60,5 +60,5 @@ def test_a_failing_request_fails_the_run() -> None:
 
 
 def test_result_survives_json() -> None:
-    result = LoadResult(2, 1.5, [0.1, 0.2], 30)
+    result = LoadResult(2, 1.5, [0.1, 0.2], 30, 0.15)
     assert LoadResult.from_json(result.to_json()) == result

@@ -1,0 +1,1 @@
+"""From raw samples to a report: figures, targets, tables, plots."""

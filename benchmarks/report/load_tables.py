@@ -1,0 +1,101 @@
+"""Tables of speed under load: the headline, load curves, perf_analyzer's sweeps, text lengths."""
+
+from benchmarks import contestants as names
+from benchmarks.perf_analyzer.results import Measurement
+from benchmarks.report.figures import Figures, best, precision_of
+from benchmarks.report.markdown import Cell, table
+from benchmarks.report.targets import CROWD
+
+
+def headline(figures: Figures, checkpoint: str) -> str:
+    """One row a contestant: latency alone, throughput and latency in a crowd, both against Flask's best."""
+    flask = best(figures.point(checkpoint, key, CROWD) for key in names.FLASK)
+    rows: list[list[Cell]] = []
+    for key, label in names.LABELS.items():
+        alone, crowd = figures.point(checkpoint, key, 1), figures.point(checkpoint, key, CROWD)
+        if not alone and not crowd:
+            continue
+        times = crowd.reviews_per_second / flask.reviews_per_second if crowd and flask else None
+        rows.append(
+            [
+                label,
+                alone.p50_ms if alone else None,
+                alone.p99_ms if alone else None,
+                crowd.reviews_per_second if crowd else None,
+                crowd.p50_ms if crowd else None,
+                crowd.p99_ms if crowd else None,
+                f"{times:.2f}x" if times else None,
+            ]
+        )
+    headings = [
+        "",
+        "p50 ms, 1 client",
+        "p99 ms",
+        f"reviews/s, {CROWD} clients",
+        "p50 ms",
+        "p99 ms",
+        "vs Flask",
+    ]
+    return table(headings, rows)
+
+
+def load_curves(figures: Figures, checkpoint: str) -> str:
+    """Every point of the load curves."""
+    rows: list[list[Cell]] = [
+        [
+            names.LABELS[point.contestant],
+            point.concurrency,
+            point.reviews_per_second,
+            point.tokens_per_second,
+            point.p50_ms,
+            point.p99_ms,
+            point.requests,
+        ]
+        for point in figures.points(checkpoint)
+    ]
+    return table(["", "clients", "reviews/s", "tokens/s", "p50 ms", "p99 ms", "requests"], rows)
+
+
+def perf_analyzer(figures: Figures, checkpoint: str, section: str) -> str:
+    """perf_analyzer's own CSV, a row a run, and percentiles of its single requests."""
+    rows: list[list[Cell]] = []
+    for raw in figures.section(checkpoint, section, []):
+        length, run = measurement_of(raw)
+        offered = (
+            f"{run.concurrency} clients" if run.concurrency else f"{run.requests_per_second:g} requests/s"
+        )
+        server = ["Server Queue", "Server Compute Infer"]
+        times = [run.summary.get(column, float("nan")) / 1e3 for column in server]
+        figures_of_run = [run.throughput, run.latency_ms(50), run.latency_ms(99), *times, len(run.latencies)]
+        rows.append([f"`{run.model}`, {length}", run.protocol, offered, *figures_of_run])
+    headings = ["", "protocol", "load", "reviews/s", "p50 ms", "p99 ms", "queue ms", "infer ms", "requests"]
+    return table(headings, rows)
+
+
+def measurement_of(raw: dict) -> tuple[str, Measurement]:
+    """The text length and the measurement of one entry of a perf_analyzer section."""
+    fields = {name: value for name, value in raw.items() if name not in ("length", "mean_tokens")}
+    return raw["length"], Measurement(**fields)
+
+
+def limits(figures: Figures, checkpoint: str) -> str:
+    """Useful GFLOP/s of every contestant at its best, and its share of the peak of its precision."""
+    rows: list[list[Cell]] = [
+        [label, speed, figures.gflops(checkpoint, speed), precision, 100 * share]
+        for label, speed, precision, share in shares_of_limit(figures, checkpoint)
+    ]
+    return table(["", "reviews/s", "useful GFLOP/s", "precision", "% of its peak"], rows)
+
+
+def shares_of_limit(figures: Figures, checkpoint: str) -> list[tuple[str, float, str, float]]:
+    """(label, reviews/s, precision, share of that precision's peak) of servers and of runners in process."""
+    found = []
+    for key, label in names.LABELS.items():
+        if top := best(point for point in figures.points(checkpoint) if point.contestant == key):
+            found.append((label, top.reviews_per_second, precision_of(key)))
+    for (runner, rows), speed in sorted(figures.in_process(checkpoint).items()):
+        found.append((f"in process: {runner}, {rows} a run", speed, precision_of(runner)))
+    return [
+        (label, speed, precision, figures.gflops(checkpoint, speed) / figures.peak(precision))
+        for label, speed, precision in found
+    ]

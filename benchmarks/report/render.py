@@ -1,0 +1,93 @@
+"""Renders report.md and the plots of one machine from its raw samples, and the README's excerpt of them."""
+
+from pathlib import Path
+
+from benchmarks.paths import ROOT
+from benchmarks.report import load_tables, plots
+from benchmarks.report.chapters import CHAPTERS
+from benchmarks.report.figures import Figures
+from benchmarks.report.markdown import Cell, cell, table
+from benchmarks.report.prose import notes
+from benchmarks.report.targets import Target, all_targets
+from benchmarks.run import DEEP, SHIPPED
+from benchmarks.store import Store, write_atomically
+
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+
+
+def render(store: Store) -> Path:
+    """Write report.md, headline.md and the plots beside raw.json; refresh the README's excerpt."""
+    figures = Figures(store)
+    pictures = plots.draw_all(figures, DEEP, caption(figures), store.folder) if store.get(DEEP) else []
+    path = store.folder / "report.md"
+    write_atomically(path, report(figures, [picture.name for picture in pictures]))
+    excerpt = headline(figures, store.folder)
+    write_atomically(store.folder / "headline.md", excerpt)
+    refresh_readme(ROOT / "README.md", excerpt)
+    return path
+
+
+def report(figures: Figures, pictures: list[str]) -> str:
+    """The whole report in Markdown."""
+    run = figures.store.data["run"]
+    parts = [f"# Benchmarks on {caption(figures)}", notes(figures), "## Targets", targets_table(figures)]
+    for chapter in CHAPTERS:
+        body = chapter.body(figures)
+        if body:
+            parts += [f"## {chapter.title}", chapter.text.strip(), body]
+            parts += [f"![{chapter.title}]({name})" for name in chapter.pictures if name in pictures]
+    if not run.get("finished"):
+        parts.insert(1, "> This run was not finished; what is missing was not measured.")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def caption(figures: Figures) -> str:
+    """The machine in a line."""
+    machine = figures.store.data["run"]["machine"]
+    vectors = ", ".join(machine["vector_instructions"][1:]) or "no AVX-512"
+    cpu = f"{machine['cpu']} (family {machine['cpu_family']}, model {machine['cpu_model']})"
+    return f"{cpu}, {machine['cores']} cores, {vectors}"
+
+
+def targets_table(figures: Figures) -> str:
+    """Each target with what was measured."""
+    found = all_targets(figures)
+    rows: list[list[Cell]] = [
+        [each.name, _bound(each), _value(each), _verdict(each), each.detail] for each in found
+    ]
+    return table(["target (24 layers, IMDB's lengths)", "wanted", "measured", "", "from"], rows)
+
+
+def _bound(target: Target) -> str:
+    return f"{'at most' if target.at_most else 'at least'} {cell(target.bound)}{target.unit}"
+
+
+def _value(target: Target) -> str:
+    return f"{cell(target.measured)}{target.unit}"
+
+
+def _verdict(target: Target) -> str:
+    return "pass" if target.passed else "**miss**"
+
+
+def headline(figures: Figures, folder: Path) -> str:
+    """What the README shows: the machine, the 24-layer and the shipped table, one plot."""
+    base = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
+    parts = [f"Measured on {caption(figures)}, by `make bench`; all of it in [the report]({base}/report.md)."]
+    titles = {DEEP: "24 layers, random weights, speed only", SHIPPED: "The shipped checkpoint"}
+    for checkpoint, title in titles.items():
+        if figures.section(checkpoint, "load"):
+            parts += [f"**{title}**, IMDB's lengths:", load_tables.headline(figures, checkpoint)]
+    parts.append(f"![Latency against throughput]({base}/latency_throughput.png)")
+    return "\n\n".join(parts) + "\n"
+
+
+def refresh_readme(readme: Path, excerpt: str) -> None:
+    """Replace what stands between the README's two marks; leave a README without them alone."""
+    if not readme.is_file():
+        return
+    content = readme.read_text(encoding="utf-8")
+    head, begin, rest = content.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if begin and end:
+        write_atomically(readme, f"{head}{BEGIN}\n{excerpt}{END}{tail}")

@@ -1,0 +1,73 @@
+"""The targets that this repository set itself, each with what was measured."""
+
+import math
+from dataclasses import dataclass
+
+from benchmarks import contestants as names
+from benchmarks.report.figures import Figures, Point, best
+from benchmarks.run import DEEP
+
+CROWD = 16
+
+
+@dataclass(frozen=True)
+class Target:
+    """``measured`` is held against ``bound``, which is a maximum or a minimum; nan fails."""
+
+    name: str
+    measured: float
+    bound: float
+    at_most: bool
+    detail: str
+    unit: str = "x"
+
+    @property
+    def passed(self) -> bool:
+        """Whether the bound is kept."""
+        return self.measured <= self.bound if self.at_most else self.measured >= self.bound
+
+
+def all_targets(figures: Figures) -> list[Target]:
+    """The five targets, on 24 layers and IMDB's lengths."""
+    return [
+        _latency(figures),
+        _throughput(figures, names.SENTIMENT_FAST, names.FLASK, 3.5, "the Flask app's best"),
+        _throughput(figures, names.SENTIMENT_FAST, (names.PADDED,), 3.0, "padded ONNX on Triton"),
+        _throughput(figures, names.SENTIMENT, (names.PADDED,), 1.6, "padded ONNX on Triton"),
+        _tritons_share(figures),
+    ]
+
+
+def _latency(figures: Figures) -> Target:
+    ours = figures.point(DEEP, names.SENTIMENT_FAST, 1)
+    rivals = [point for key in names.FLASK if (point := figures.point(DEEP, key, 1))]
+    rival = min(rivals, key=lambda point: point.p50_ms, default=None)
+    ratio = ours.p50_ms / rival.p50_ms if ours and rival else math.nan
+    detail = f"{ours.p50_ms:.1f} ms against {rival.p50_ms:.1f} ms" if ours and rival else "not measured"
+    name = "Single review over HTTP, p50, `sentiment_fast` / the Flask app's best"
+    return Target(name, ratio, 1 / 3, True, detail)
+
+
+def _throughput(figures: Figures, key: str, rivals: tuple[str, ...], bound: float, rival_name: str) -> Target:
+    ours = figures.point(DEEP, key, CROWD)
+    rival = best(figures.point(DEEP, rival, CROWD) for rival in rivals)
+    name = f"Throughput at {CROWD} clients, `{key}` / {rival_name}"
+    return Target(name, _ratio(ours, rival), bound, False, _speeds(ours, rival))
+
+
+def _ratio(ours: Point | None, rival: Point | None) -> float:
+    return ours.reviews_per_second / rival.reviews_per_second if ours and rival else math.nan
+
+
+def _speeds(ours: Point | None, rival: Point | None) -> str:
+    if not ours or not rival:
+        return "not measured"
+    return f"{ours.reviews_per_second:.2f} against {rival.reviews_per_second:.2f} reviews/s"
+
+
+def _tritons_share(figures: Figures) -> Target:
+    layers = figures.section(DEEP, "layers", {})
+    shares = {key: layers[key]["outside_runs"] for key in names.OURS if key in layers}
+    detail = ", ".join(f"`{key}` {100 * share:.1f}%" for key, share in shares.items()) or "not measured"
+    worst = 100 * max(shares.values(), default=math.nan)
+    return Target("Time outside the model's runs at 8 clients", worst, 10.0, True, detail, "%")

@@ -1,0 +1,117 @@
+import json
+
+import pytest
+
+from benchmarks.contestants import FLASK_BEST, FLASK_LATENCY, FLASK_RECOMMENDED, PADDED, SENTIMENT_FAST
+from benchmarks.errors import BenchmarkError
+from benchmarks.machine import cpu_fields, describe, slug
+from benchmarks.peak import best_peak, measure_peaks
+from benchmarks.processes import cores_used, memory_mib, on_cores, wait_until
+from benchmarks.sections import Sections
+from benchmarks.store import Store
+from benchmarks.suite.load_curves import plan
+from benchmarks.suite.perf import open_loop_cases
+from benchmarks.suite.table import merge_blocks
+from benchmarks.suite.tuning import candidates, choose
+
+
+def test_rounds_alternate_between_contestants() -> None:
+    order = plan({1: 2, 16: 1}, ["a", "b"])
+    assert order == [(0, 1, "a"), (0, 1, "b"), (0, 16, "a"), (0, 16, "b"), (1, 1, "a"), (1, 1, "b")]
+
+
+def test_the_latency_setting_is_not_queued_up() -> None:
+    levels = {
+        level for _, level, key in plan({1: 1, 2: 1, 32: 1}, [FLASK_LATENCY, PADDED]) if key == FLASK_LATENCY
+    }
+    assert levels == {1, 2}
+
+
+def test_every_candidate_but_the_recommended_one_fits_some_way_of_sharing_cores() -> None:
+    grid = candidates(cores=4)
+    assert (grid[0].workers, grid[0].torch_threads) == (8, 0)
+    assert len({setting.label for setting in grid}) == 5
+
+
+def test_the_best_settings_are_the_measured_ones() -> None:
+    from dataclasses import asdict
+
+    grid = candidates(cores=2)
+    rows = [
+        {"settings": asdict(grid[0]), "fast": False, "p50_ms": 300.0, "reviews_per_second": 4.0},
+        {"settings": asdict(grid[1]), "fast": False, "p50_ms": 100.0, "reviews_per_second": 5.0},
+        {"settings": asdict(grid[2]), "fast": True, "p50_ms": 200.0, "reviews_per_second": 9.0},
+    ]
+    chosen = choose(rows, cores=2)
+    assert chosen[FLASK_RECOMMENDED].settings == grid[0]
+    assert chosen[FLASK_LATENCY].settings == grid[1]
+    assert (chosen[FLASK_BEST].settings, chosen[FLASK_BEST].fast) == (grid[2], True)
+
+
+def test_open_loop_offers_shares_of_the_capacity_over_both_protocols() -> None:
+    cases = open_loop_cases(20.0, (0.5, 1.0))
+    assert [(case.load.requests_per_second, case.protocol) for case in cases] == [
+        (10.0, "http"),
+        (10.0, "grpc"),
+        (20.0, "http"),
+        (20.0, "grpc"),
+    ]
+    assert {case.model for case in cases} == {SENTIMENT_FAST}
+
+
+def test_blocks_of_one_query_are_joined() -> None:
+    blocks = [
+        {"params": {"query": "q", "contestant": who}, "stats": {"data": data}}
+        for who, data in (("flask", [1.0]), ("sentiment", [3.0]), ("flask", [2.0]))
+    ]
+    assert merge_blocks({"benchmarks": blocks}) == {"q": {"flask": [1.0, 2.0], "sentiment": [3.0]}}
+
+
+def test_unwanted_sections_come_from_the_store(tmp_path) -> None:
+    store = Store(tmp_path)
+    store.put("layers24.load", ["old"])
+    sections = Sections(store, only=["table"])
+    assert sections.measure("layers24.load", lambda: ["new"]) == ["old"]
+    assert sections.measure("layers24.table", lambda: ["new"]) == ["new"]
+    saved = json.loads(store.path.read_text())["sections"]
+    assert saved == {"layers24.load": ["old"], "layers24.table": ["new"]}
+
+
+def test_machine_is_named_by_its_processor_only() -> None:
+    import socket
+
+    name = slug(describe())
+    assert socket.gethostname().lower() not in name
+    assert name.endswith("cores")
+    fields = cpu_fields("model name\t: Intel(R) Xeon(R) CPU @ 2.20GHz\ncpu family : 6\n\nmodel name : other")
+    assert fields == {"model name": "Intel(R) Xeon(R) CPU @ 2.20GHz", "cpu family": "6"}
+    assert slug({"cpu": fields["model name"], "cpu_family": 6, "cpu_model": 85, "cores": 4}) == (
+        "intel-xeon-family6-model85-4-cores"
+    )
+
+
+def test_children_get_the_wanted_cores_and_the_parent_keeps_its_own() -> None:
+    import os
+    import subprocess
+    import sys
+
+    before = os.sched_getaffinity(0)
+    script = "import os; print(len(os.sched_getaffinity(0)))"
+    with on_cores(1):
+        shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "1"
+    assert os.sched_getaffinity(0) == before
+    with pytest.raises(BenchmarkError, match="cores are wanted"), on_cores(10_000):
+        pass
+
+
+def test_a_dead_process_uses_nothing_and_is_reported() -> None:
+    assert memory_mib(2**22 + 1) == 0
+    assert cores_used(2**22 + 1, 0.01) == 0
+    with pytest.raises(BenchmarkError, match="the thing ended"):
+        wait_until(lambda: False, lambda: False, 1, "the thing")
+
+
+def test_peaks_of_all_precisions_are_positive() -> None:
+    peaks = measure_peaks(cores=1, seconds=0.02)
+    assert all(best_peak(peaks, precision) > 0 for precision in ("fp32", "bf16", "int8"))
