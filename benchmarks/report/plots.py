@@ -8,7 +8,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from benchmarks import contestants as names
 from benchmarks.report.figures import Figures
@@ -131,6 +131,7 @@ def _finish(axes: Axes, legend: bool = True) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "log":
             axis.set_major_formatter(_PLAIN)
+            axis.set_minor_locator(LogLocator(subs=(2, 5)))
             axis.set_minor_formatter(_PLAIN)
             axis.set_tick_params(which="minor", labelsize=7)
     axes.grid(True, which="both", alpha=0.2)
