@@ -1,4 +1,4 @@
-"""The independent oracle of export's tests: transformers' own torch model, on each text alone and unpadded."""
+"""The oracle of export's tests: transformers' own torch model, on each text alone and unpadded."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -55,7 +55,13 @@ def write_golden(folder: Path, texts: Sequence[str] = TEXTS) -> Path:
         ids = full if len(full) <= limit else [*full[: limit - 1], full[-1]]
         logits = torch_logits(model, [ids])[0].tolist()
         truncated = len(full) > limit
-        row = {"name": f"text {index}", "text": text, "input_ids": ids, "truncated": truncated, "logits": logits}
+        row = {
+            "name": f"text {index}",
+            "text": text,
+            "input_ids": ids,
+            "truncated": truncated,
+            "logits": logits,
+        }
         lines.append(json.dumps(row) + "\n")
     (folder / "golden.jsonl").write_text("".join(lines))
     return folder

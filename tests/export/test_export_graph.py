@@ -62,7 +62,9 @@ def test_logits_equal_torchs_alone_and_together(options: dict[str, Any], tmp_pat
     session = open_session(build_fp32(checkpoint), threads=1)
     rows = random_rows(checkpoint, [7, 1, 40, 39, 2, 18])
     wanted = torch_logits(torch_model(folder), rows)
-    assert wanted.std(axis=0).min() > 1e-3, "an oracle that gives every row the same logits would prove nothing"
+    assert wanted.std(axis=0).min() > 1e-3, (
+        "an oracle that gives every row the same logits would prove nothing"
+    )
     alone = np.concatenate([run_rows(session, [row]) for row in rows])
     np.testing.assert_allclose(alone, wanted, atol=TOLERANCE)
     np.testing.assert_allclose(run_rows(session, rows), wanted, atol=TOLERANCE)
@@ -84,7 +86,9 @@ def test_any_norm_weights_fold_even_zero_negative_and_extreme_ones(tmp_path: Pat
     np.testing.assert_allclose(run_rows(open_session(build_fp32(checkpoint)), rows), wanted, atol=TOLERANCE)
 
 
-def test_a_rows_result_does_not_depend_on_its_batch(checkpoint: Checkpoint, session: InferenceSession) -> None:
+def test_a_rows_result_does_not_depend_on_its_batch(
+    checkpoint: Checkpoint, session: InferenceSession
+) -> None:
     rows = random_rows(checkpoint, [int(n) for n in np.random.default_rng(3).integers(1, 41, 60)])
     alone = np.concatenate([run_rows(session, [row]) for row in rows])
     generator = np.random.default_rng(4)
@@ -101,7 +105,9 @@ def test_trailing_padding_changes_nothing(
     np.testing.assert_allclose(run_rows(session, padded), torch_logits(model, rows), atol=TOLERANCE)
 
 
-def test_padding_inside_a_row_is_a_token_as_in_torch(session: InferenceSession, model: torch.nn.Module) -> None:
+def test_padding_inside_a_row_is_a_token_as_in_torch(
+    session: InferenceSession, model: torch.nn.Module
+) -> None:
     rows = [[2, 9, 0, 0, 11, 3], [0, 0, 5]]
     np.testing.assert_allclose(run_rows(session, rows), torch_logits(model, rows), atol=TOLERANCE)
 
