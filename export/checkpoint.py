@@ -160,9 +160,12 @@ def _require_files(folder: Path) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        parsed = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{path} is not valid JSON ({error}); save the checkpoint again") from error
+    if not isinstance(parsed, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object; save the checkpoint again")
+    return parsed
 
 
 def _read_weights(path: Path, config: ModelConfig) -> dict[str, NDArray[np.float32]]:
@@ -202,6 +205,8 @@ def _read_golden(path: Path, config: ModelConfig) -> tuple[Golden, ...]:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged ({error!r}); write it again or delete it") from error
+    if not golden:
+        raise CheckpointError(f"{path} is empty; write it again or delete it")
     if any(len(row.logits) != len(config.labels) for row in golden):
         raise CheckpointError(f"{path}: logits do not match the {len(config.labels)} labels of config.json")
     return golden
@@ -212,7 +217,9 @@ def _read_ranges(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def _read_unk_token_id(path: Path, config: ModelConfig) -> int:
-    unk = (_read_json(path).get("model") or {}).get("unk_token")
-    vocabulary = (_read_json(path).get("model") or {}).get("vocab")
-    unk_id = vocabulary.get(unk, config.pad_token_id) if isinstance(vocabulary, dict) else config.pad_token_id
+    model = _read_json(path).get("model")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    if not isinstance(vocabulary, dict):
+        return config.pad_token_id
+    unk_id = vocabulary.get(model.get("unk_token"), config.pad_token_id)
     return unk_id if unk_id < config.vocab_size else config.pad_token_id

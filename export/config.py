@@ -81,9 +81,11 @@ def _refuse_unsupported(raw: Mapping[str, Any]) -> None:
 
 
 def _labels(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    id2label = {int(key): str(value) for key, value in (raw.get("id2label") or {}).items()}
-    if not id2label:
-        id2label = {i: f"LABEL_{i}" for i in range(int(raw.get("num_labels") or 2))}
+    named = raw.get("id2label") or {i: f"LABEL_{i}" for i in range(raw.get("num_labels") or 2)}
+    try:
+        id2label = {int(number): str(label) for number, label in named.items()}
+    except (AttributeError, ValueError):
+        id2label = {}
     if len(id2label) < 2 or sorted(id2label) != list(range(len(id2label))):
         raise CheckpointError("config.json: id2label must name at least two labels, numbered 0, 1, 2, ...")
     return tuple(id2label[i] for i in range(len(id2label)))
