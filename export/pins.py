@@ -8,7 +8,7 @@ from tritonclient.grpc import model_config_pb2
 
 from export.errors import PublishError
 
-_PIN = re.compile(r"(?<=\bmodel_version:)(\s*)-?\d+")
+_PIN = re.compile(r"\b((?:model_version|versions):\s*)-?\d+")
 
 
 def read_config(path: Path) -> model_config_pb2.ModelConfig:
@@ -39,8 +39,12 @@ def pinned_versions(path: Path) -> set[int]:
 
 
 def pin_version(path: Path, version: int) -> None:
-    """Pin every step of an ensemble to `version`; the file is replaced in one step, its comments kept."""
+    """Make `version` an ensemble's only one, and pin every step to it.
+
+    The file is replaced in one step, its comments kept.
+    """
     config = read_config(path)
+    config.version_policy.specific.versions[:] = [version]
     for step in config.ensemble_scheduling.step:
         step.model_version = version
     text = _PIN.sub(rf"\g<1>{version}", path.read_text(encoding="utf-8"))

@@ -8,19 +8,29 @@ interrupts that, a server sees either the version before or the whole new one.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnx import ModelProto
 
 from export.checkpoint import Checkpoint
-from export.errors import PublishError
-from export.pins import is_ensemble, pin_version, step_models
+from export.pins import step_models
+from export.versions import (
+    ensembles,
+    keep_only,
+    load_steps,
+    locked,
+    served,
+    turn,
+    versions,
+    writable,
+)
+
+if TYPE_CHECKING:
+    from export.server import ExplicitServer
 
 TOKENIZER = "mobilebert_tokenizer"
 TOKENIZER_SOURCES = ("model.py", "tokenization.py")
@@ -34,34 +44,33 @@ def publish(
     repository: Path,
     models: Mapping[str, ModelProto],
     manifests: Mapping[str, Mapping[str, Any]] | None = None,
+    server: "ExplicitServer | None" = None,
 ) -> int:
     """Add a version with `models` (by folder name, e.g. "mobilebert_fp32") and the checkpoint's tokenizer.
 
-    `manifests` is written as manifest.json beside each model. Returns the version's number.
+    `manifests` is written as manifest.json beside each model. `server`: one in explicit mode, to be told what
+    to load; one in poll mode sees for itself. Returns the version's number.
 
     Raises:
-        PublishError: the repository cannot be written, or another publish is under way.
+        PublishError: the repository cannot be written, another publish is under way, or the server refuses.
     """
     seed_configs(repository)
-    with _locked(repository), _writable(repository):
+    with locked(repository):
         version = max(versions(repository), default=0) + 1
+        keep_only(repository, served(repository).values())
         described = {name: {**(manifests or {}).get(name, {}), "version": version} for name in models}
-        folders = [repository / name for name in (TOKENIZER, *models)]
+        names = [TOKENIZER, *models]
+        folders = [repository / name for name in names]
         with _removed_on_failure(folders, version):
             _stage_tokenizer(checkpoint, repository / TOKENIZER)
             for name, model in models.items():
                 _stage_model(repository / name, model, described[name])
             for folder in folders:
                 (folder / _STAGING).rename(folder / str(version))
-        _turn_ensembles(repository, {folder.name for folder in folders}, version)
+            turned = [path for path in ensembles(repository) if step_models(path) <= set(names)]
+            load_steps(turned, server)
+        turn(turned, version, server)
     return version
-
-
-def versions(repository: Path) -> list[int]:
-    """Numbers of the versions that any model of the repository has, ascending."""
-    return sorted(
-        {int(path.name) for path in repository.glob("*/*") if path.is_dir() and path.name.isdecimal()}
-    )
 
 
 def seed_configs(repository: Path) -> None:
@@ -71,32 +80,11 @@ def seed_configs(repository: Path) -> None:
         PublishError: the repository cannot be written.
     """
     ignored = shutil.ignore_patterns("[0-9]*", ".*", "__pycache__")
-    with _writable(repository):
+    with writable(repository):
         for template in sorted(TEMPLATES.glob("*/config.pbtxt")):
             target = repository / template.parent.name
             if not (target / template.name).exists():
                 shutil.copytree(template.parent, target, ignore=ignored, dirs_exist_ok=True)
-
-
-@contextmanager
-def _locked(repository: Path) -> Iterator[None]:
-    descriptor = os.open(repository, os.O_RDONLY)
-    try:
-        try:
-            flock(descriptor, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            raise PublishError(f"{repository}: another publish is under way; try again after it") from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _writable(repository: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise PublishError(f"{repository} cannot be written: {error.strerror}: {error.filename}") from error
 
 
 @contextmanager
@@ -128,11 +116,3 @@ def _fresh(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
-
-
-def _turn_ensembles(repository: Path, published: set[str], version: int) -> None:
-    """Give every ensemble whose steps are all published the version, then pin its steps to it."""
-    for config in sorted(repository.glob("*/config.pbtxt")):
-        if is_ensemble(config) and step_models(config) <= published:
-            (config.parent / str(version)).mkdir(exist_ok=True)
-            pin_version(config, version)

@@ -1,0 +1,35 @@
+"""Tells a Triton server in explicit model control mode to load what was published.
+
+Over gRPC: Triton's HTTP server loads in a thread that other connections share, and those would stall.
+"""
+
+from collections.abc import Collection
+
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from export.errors import PublishError
+
+_TIMEOUT_SECONDS = 600.0
+
+
+class ExplicitServer:
+    """A server whose gRPC endpoint is `address`, such as 127.0.0.1:8001, in --model-control-mode=explicit."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address.removeprefix("grpc://")
+
+    def load(self, models: Collection[str]) -> None:
+        """Load all versions of those of `models` that the server serves, and wait until they are ready.
+
+        Raises:
+            PublishError: the server cannot be reached, or it refuses.
+        """
+        try:
+            with InferenceServerClient(self._address) as client:
+                index = client.get_model_repository_index(client_timeout=_TIMEOUT_SECONDS).models
+                ready = {entry.name for entry in index if entry.state == "READY"}
+                for name in sorted(ready & set(models)):
+                    client.load_model(name, client_timeout=_TIMEOUT_SECONDS)
+        except (InferenceServerException, ValueError) as error:
+            raise PublishError(f"the server at {self._address} did not load the version: {error}") from error
