@@ -1,0 +1,77 @@
+"""The shipped checkpoint on real reviews: exported logits against torch's, in every kind of batch."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from export.api import build_fp32
+from export.checkpoint import Checkpoint, load_checkpoint
+from export.emulation import emulate_half
+from export.fp16 import build_fp16
+from export.parity import open_session, run_rows
+from tests.export.oracle import torch_logits, torch_model
+from tests.reviews import ROOT, load_reviews, reference
+
+SHIPPED = ROOT / "checkpoints" / "mobilebert-imdb"
+REVIEWS = 500
+
+pytestmark = pytest.mark.skipif(not SHIPPED.exists(), reason="no trained checkpoint in checkpoints/")
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return load_checkpoint(SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def oracle() -> tuple[list[list[int]], NDArray[np.float32]]:
+    """Ids of 500 reviews and torch's logits; every third review is cut short, so that lengths are mixed."""
+    texts = [text[: len(text) // 20] if i % 3 == 0 else text for i, text in enumerate(load_reviews(REVIEWS))]
+    return reference(SHIPPED, texts)
+
+
+@pytest.fixture(scope="module")
+def rows(oracle: tuple[list[list[int]], NDArray[np.float32]]) -> list[list[int]]:
+    return oracle[0]
+
+
+@pytest.fixture(scope="module")
+def wanted(oracle: tuple[list[list[int]], NDArray[np.float32]]) -> NDArray[np.float32]:
+    return oracle[1]
+
+
+def run_batches(session: object, rows: list[list[int]], sizes: NDArray[np.int64]) -> NDArray[np.float32]:
+    bounds = np.cumsum(sizes)
+    batches = [rows[start:stop] for start, stop in zip([0, *bounds[:-1]], bounds, strict=True)]
+    return np.concatenate([run_rows(session, batch) for batch in batches if batch])
+
+
+@pytest.mark.slow
+def test_logits_of_500_reviews_equal_torchs_alone_and_in_random_batches(
+    checkpoint: Checkpoint, rows: list[list[int]], wanted: NDArray[np.float32]
+) -> None:
+    lengths = [len(row) for row in rows]
+    assert len(rows) == REVIEWS
+    assert min(lengths) < 30
+    assert max(lengths) == 512
+    session = open_session(build_fp32(checkpoint))
+    generator = np.random.default_rng(0)
+    for sizes in (np.ones(REVIEWS, dtype=int), generator.multinomial(REVIEWS, np.full(60, 1 / 60))):
+        np.testing.assert_allclose(run_batches(session, rows, sizes), wanted, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_half_precision_as_a_gpu_computes_it_gives_the_same_labels(
+    checkpoint: Checkpoint, rows: list[list[int]], wanted: NDArray[np.float32]
+) -> None:
+    session = open_session(emulate_half(build_fp16(checkpoint)))
+    logits = run_batches(session, rows, np.full(REVIEWS // 5, 5))
+    assert np.isfinite(logits).all()
+    assert (logits.argmax(axis=1) == wanted.argmax(axis=1)).mean() >= 0.999
+
+
+def test_the_shipped_golden_texts_come_from_the_shipped_weights(checkpoint: Checkpoint) -> None:
+    assert len(checkpoint.golden) >= 30
+    model = torch_model(SHIPPED)
+    for text in checkpoint.golden[::6]:
+        np.testing.assert_allclose(torch_logits(model, [text.input_ids])[0], text.logits, atol=1e-5)
