@@ -1,0 +1,130 @@
+"""`python -m benchmarks.memory`: resident memory of the whole server over thousands of requests of random
+lengths.
+
+Proportional set size (pages that processes share count once) of tritonserver and its model processes, sampled
+while eight clients send texts of 1 to 600 random words. What grows after the first fifth of the requests
+would grow for ever; exit status 1 when that is more than the tolerance.
+"""
+
+import random
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks.callers import HttpCaller, TritonCaller
+from benchmarks.fp32_server import fp32_server, with_layers
+from benchmarks.paths import SHIPPED_CHECKPOINT
+from benchmarks.processes import memory_mib
+from serving.launcher import TritonServer
+
+CLIENTS = 8
+LONGEST = 600
+STEPS = 5
+WORDS = (
+    "a",
+    "film",
+    "plot",
+    "was",
+    "not",
+    "good",
+    "and",
+    "I",
+    "would",
+    "never",
+    "watch",
+    "unforgettable",
+    "!",
+)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """MiB: before the first request, after each fifth of the requests, and the largest sample of all."""
+
+    start: float
+    after: Sequence[float]
+    peak: float
+
+    @property
+    def growth(self) -> float:
+        """From the end of the first fifth, when buffers have their size, to the end."""
+        return self.after[-1] - self.after[0]
+
+
+def random_texts(count: int, seed: int = 0) -> Iterator[str]:
+    """Texts whose lengths spread evenly from one word to more than the model reads."""
+    generator = random.Random(seed)
+    return (" ".join(generator.choices(WORDS, k=generator.randint(1, LONGEST))) for _ in range(count))
+
+
+def measure(server: TritonServer, requests: int) -> Usage:
+    """Send the requests, eight at a time."""
+    caller = TritonCaller(HttpCaller(f"{server.http_url}/v2/models/sentiment/infer"))
+    sampler = Sampler(server.pid)
+    texts, after, step = random_texts(requests), [], requests // STEPS
+    with sampler, ThreadPoolExecutor(CLIENTS) as pool, Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("requests", total=requests)
+        for _ in range(STEPS):
+            for _ in pool.map(lambda text: caller([text]), [next(texts) for _ in range(step)]):
+                progress.advance(task)
+            after.append(memory_mib(server.pid))
+    return Usage(sampler.start, after, max(sampler.peak, *after))
+
+
+class Sampler:
+    """Keeps the largest of many samples, taken in a thread of its own."""
+
+    def __init__(self, pid: int, seconds: float = 0.2) -> None:
+        self.pid, self.seconds = pid, seconds
+        self.start = self.peak = memory_mib(pid)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._done.wait(self.seconds):
+            self.peak = max(self.peak, memory_mib(self.pid))
+
+
+def report(usage: Usage, requests: int) -> Table:
+    """One row a fifth."""
+    table = Table("requests", "MiB")
+    table.add_row("0", f"{usage.start:,.0f}")
+    for number, value in enumerate(usage.after, start=1):
+        table.add_row(f"{number * requests // STEPS:,}", f"{value:,.0f}")
+    table.add_row("peak", f"{usage.peak:,.0f}")
+    return table
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Option()] = SHIPPED_CHECKPOINT,
+    layers: Annotated[
+        int, typer.Option(help="Of a copy with random weights; 0 takes the checkpoint itself.")
+    ] = 0,
+    requests: Annotated[int, typer.Option(min=STEPS)] = 5000,
+    tolerance: Annotated[float, typer.Option(help="MiB by which it may grow.")] = 16.0,
+) -> None:
+    """Memory of the whole server: at the start, as requests go by, at its peak."""
+    with fp32_server(with_layers(checkpoint, layers)) as server:
+        usage = measure(server, requests)
+    Console().print(report(usage, requests))
+    Console().print(f"growth after the first {requests // STEPS:,} requests: {usage.growth:+.1f} MiB")
+    raise typer.Exit(usage.growth > tolerance)
+
+
+if __name__ == "__main__":
+    typer.run(main)
