@@ -218,8 +218,7 @@ def _read_ranges(path: Path) -> dict[str, NDArray[np.float32]]:
 
 def _read_unk_token_id(path: Path, config: ModelConfig) -> int:
     model = _read_json(path).get("model")
-    vocabulary = model.get("vocab") if isinstance(model, dict) else None
-    if not isinstance(vocabulary, dict):
+    if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
         return config.pad_token_id
-    unk_id = vocabulary.get(model.get("unk_token"), config.pad_token_id)
+    unk_id = model["vocab"].get(model.get("unk_token"), config.pad_token_id)
     return unk_id if unk_id < config.vocab_size else config.pad_token_id
