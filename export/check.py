@@ -39,18 +39,18 @@ class Report:
         return {"passed": not self.violated, "reference": self.reference, **kept}
 
     def raise_if_violated(self) -> None:
-        """Raises GateError, in one line, where a figure is beyond its limit."""
+        """Raises GateError where a figure is beyond its limit."""
         if self.violated:
-            raise GateError(
-                f"{self.precision} does not pass the gate: {self._excesses()}; {self.explanation}"
-            )
+            raise GateError(self.failure())
 
-    def _excesses(self) -> str:
+    def failure(self) -> str:
+        """In one line: the figures beyond their limits, the worst text, the tensor."""
         values = asdict(self.figures)
-        return ", ".join(
+        excesses = ", ".join(
             f"{name} {values[name]:.3g} (limit {limit(self.precision, name, self.figures.texts):g})"
             for name in self.violated
         )
+        return f"{self.precision} does not pass the gate: {excesses}; {self.explanation}"
 
 
 def check_golden(model: ModelProto, precision: str, checkpoint: Checkpoint) -> Report | None:

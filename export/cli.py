@@ -1,4 +1,4 @@
-"""The command line: `python -m export [publish] --checkpoint FOLDER --repository FOLDER [--if-stale]`."""
+"""The command line: `python -m export [publish | check | info | rollback] --help`."""
 
 import sys
 from pathlib import Path
@@ -9,24 +9,29 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from export import commands
 from export.errors import ExportError
+from export.options import (
+    DEFAULT_CHECKPOINT,
+    DEFAULT_REPOSITORY,
+    CheckpointOption,
+    PrecisionOption,
+    RepositoryOption,
+    ServerOption,
+)
 
 if TYPE_CHECKING:
     from export.pipeline import Exported
 
-app = typer.Typer(help="Export MobileBERT checkpoints to a Triton model repository.", add_completion=False)
+app = typer.Typer(
+    help="Export MobileBERT checkpoints to a Triton model repository.",
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
 console = Console()
 
-CheckpointOption = Annotated[
-    Path, typer.Option(help="Folder with config.json, model.safetensors, tokenizer.json.")
-]
-RepositoryOption = Annotated[Path, typer.Option(help="Triton model repository to add a version to.")]
-PrecisionOption = Annotated[
-    list[str] | None, typer.Option(help="fp32, ...; repeat for several. Default: all.")
-]
-
-DEFAULT_CHECKPOINT = Path("checkpoints/mobilebert-imdb")
-DEFAULT_REPOSITORY = Path("model_repository")
+for _command in (commands.check, commands.info, commands.rollback):
+    app.command()(_command)
 
 
 @app.callback()
@@ -40,6 +45,7 @@ def publish_command(
     repository: RepositoryOption = DEFAULT_REPOSITORY,
     precision: PrecisionOption = None,
     if_stale: Annotated[bool, typer.Option("--if-stale", help="Do nothing when it is up to date.")] = False,
+    server: ServerOption = None,
 ) -> None:
     """Export a checkpoint, check it, and publish it as a new version."""
     from export.precisions import choose_precisions, model_name
@@ -51,17 +57,18 @@ def publish_command(
     from export.pipeline import export_checkpoint
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("starting", total=None)
         version, results = export_checkpoint(
-            checkpoint, repository, precisions, lambda step: progress.update(task, description=step)
+            checkpoint, repository, precisions, lambda step: progress.update(task, description=step), server
         )
     _print_summary(version, repository, results)
 
 
 def main() -> None:
     """Run the command line; an expected failure is one line on standard error and exit status 1."""
-    known = {command.name for command in app.registered_commands} | {"--help"}
+    known = {each.name or each.callback.__name__ for each in app.registered_commands if each.callback}
+    known.add("--help")
     arguments = sys.argv[1:]
     if not arguments or arguments[0] not in known:
         arguments.insert(0, "publish")

@@ -13,6 +13,7 @@ from export.checkpoint import Checkpoint, load_checkpoint
 from export.manifest import describe
 from export.precisions import builder, model_name
 from export.publish import TOKENIZER, publish, seed_configs
+from export.server import ExplicitServer
 from export.staleness import fingerprint
 
 Announce = Callable[[str], None]
@@ -31,9 +32,15 @@ class Exported:
 
 
 def export_checkpoint(
-    folder: Path, repository: Path, precisions: Sequence[str], announce: Announce = lambda step: None
+    folder: Path,
+    repository: Path,
+    precisions: Sequence[str],
+    announce: Announce = lambda step: None,
+    server: str | None = None,
 ) -> tuple[int, list[Exported]]:
     """Export `folder` into `repository`; `announce` hears what is being done.
+
+    `server`: gRPC address of a server in explicit mode that shall load the version.
 
     Returns the version's number and what it holds.
 
@@ -52,7 +59,8 @@ def export_checkpoint(
     seed_configs(repository)
     stamp = fingerprint(folder, repository / TOKENIZER)
     manifests = {result.name: {**stamp, **result.manifest} for result in results}
-    return publish(checkpoint, repository, models, manifests), results
+    loading = ExplicitServer(server) if server else None
+    return publish(checkpoint, repository, models, manifests, loading), results
 
 
 def _build(checkpoint: Checkpoint, precision: str, announce: Announce) -> tuple[ModelProto, Exported]:
