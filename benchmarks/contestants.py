@@ -7,6 +7,7 @@ from benchmarks.callers import Caller
 FLASK_RECOMMENDED = "flask_recommended"
 FLASK_BEST = "flask_best"
 FLASK_LATENCY = "flask_latency"
+FLASK_BFLOAT16 = "flask_bfloat16"
 PADDED = "padded"
 PADDED_UNBATCHED = "padded_unbatched"
 SENTIMENT = "sentiment"
@@ -16,11 +17,13 @@ LABELS = {
     FLASK_RECOMMENDED: "Flask app, recommended",
     FLASK_BEST: "Flask app, best throughput",
     FLASK_LATENCY: "Flask app, best latency",
+    FLASK_BFLOAT16: "Flask app, changed to bfloat16",
     PADDED: "padded ONNX on Triton",
     PADDED_UNBATCHED: "padded ONNX on Triton, unbatched",
     SENTIMENT: "sentiment (fp32)",
     SENTIMENT_FAST: "sentiment_fast (int8)",
 }
+# The app as it is described; its half precision is float16, so bfloat16 is a change of its code.
 FLASK = (FLASK_RECOMMENDED, FLASK_BEST, FLASK_LATENCY)
 OURS = (SENTIMENT, SENTIMENT_FAST)
 # Models that Triton must load for each of its contestants.

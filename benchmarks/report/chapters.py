@@ -16,9 +16,10 @@ One load generator for everybody: a closed loop over HTTP, JSON, kept-alive conn
 keeps them.
 """
 FLASK_SETTINGS = """\
-Recommended is what its README says: workers twice the cores, torch's own threads, `model.half()` behind
-the fast endpoints. float16 is slow on a CPU without AVX512-FP16, so the other settings use bfloat16
-there. The winners by latency and by throughput are the rivals everywhere else.
+Recommended is what its README says: workers twice the cores, torch's own threads, `model.half()` behind the
+fast endpoints. The winners by latency and by throughput among its endpoints as described (float32, float16)
+are the rivals everywhere else. float16 is slow on a CPU without AVX512-FP16; bfloat16 is not, but a change of
+the app's code, so it is a contestant of its own.
 """
 FLASK_TABLE = f"""\
 By pytest-benchmark, rounds of the contestants alternating in blocks. The Flask app runs at its best

@@ -76,6 +76,8 @@ class Figures:
 
 def precision_of(contestant: str) -> str:
     """The precision whose peak limits this contestant."""
+    if contestant == names.FLASK_BFLOAT16:
+        return "bf16"
     return "int8" if "int8" in contestant or contestant == names.SENTIMENT_FAST else "fp32"
 
 

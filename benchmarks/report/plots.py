@@ -19,6 +19,7 @@ COLOURS = {
     names.FLASK_RECOMMENDED: "#c9a227",
     names.FLASK_BEST: "#b5651d",
     names.FLASK_LATENCY: "#7a4419",
+    names.FLASK_BFLOAT16: "#d98880",
     names.PADDED: "#7f7f7f",
     names.PADDED_UNBATCHED: "#b0b0b0",
     names.SENTIMENT: "#1f77b4",

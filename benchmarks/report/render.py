@@ -50,11 +50,12 @@ def caption(figures: Figures) -> str:
 
 
 def targets_table(figures: Figures) -> str:
-    """Each target with what was measured."""
-    found = all_targets(figures)
+    """Each target with what was measured, then harder rivals that no target names."""
     rows: list[list[Cell]] = [
-        [each.name, _bound(each), _value(each), _verdict(each), each.detail] for each in found
+        [target.name, _bound(target), _value(target), _verdict(target), target.detail]
+        for target in all_targets(figures)
     ]
+    rows += [[each.name, "-", _value(each), "no target", each.detail] for each in beyond_targets(figures)]
     return table(["target (24 layers, IMDB's lengths)", "wanted", "measured", "", "from"], rows)
 
 

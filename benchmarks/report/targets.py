@@ -38,6 +38,17 @@ def all_targets(figures: Figures) -> list[Target]:
     ]
 
 
+def beyond_targets(figures: Figures) -> list[Target]:
+    """Harder rivals that no target names: the Flask app with changed code, the padded export unbatched."""
+    changed = "the Flask app changed to bfloat16"
+    unbatched = "padded ONNX on Triton, unbatched"
+    return [
+        _throughput(figures, names.SENTIMENT_FAST, (names.FLASK_BFLOAT16,), 1.0, changed),
+        _throughput(figures, names.SENTIMENT_FAST, (names.PADDED_UNBATCHED,), 1.0, unbatched),
+        _throughput(figures, names.SENTIMENT, (names.PADDED_UNBATCHED,), 1.0, unbatched),
+    ]
+
+
 def _latency(figures: Figures) -> Target:
     ours = figures.point(DEEP, names.SENTIMENT_FAST, 1)
     rivals = [point for key in names.FLASK if (point := figures.point(DEEP, key, 1))]

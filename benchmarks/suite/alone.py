@@ -10,7 +10,7 @@ from benchmarks.arena import (
     quiet_triton,
     triton_contestant,
 )
-from benchmarks.contestants import FLASK, FLASK_BEST, OURS, PADDED, TRITON_MODELS, Contestant
+from benchmarks.contestants import FLASK_BEST, OURS, PADDED, TRITON_MODELS, Contestant
 from benchmarks.load import closed_loop
 from benchmarks.processes import memory_mib, on_cores
 from benchmarks.rivals.flask_server import FlaskServer
@@ -50,8 +50,7 @@ def _measure(stage: Stage, key: str, choice: FlaskChoice | None, cores: int) -> 
 
 @contextmanager
 def _server(stage: Stage, key: str, choice: FlaskChoice | None) -> Iterator[Contestant]:
-    if key in FLASK:
-        assert choice is not None
+    if choice is not None:
         with FlaskServer(stage.checkpoint, choice.settings) as server:
             yield flask_contestant(key, server, choice.fast)
         return
