@@ -8,7 +8,7 @@ from benchmarks.report.chapters import CHAPTERS
 from benchmarks.report.figures import Figures
 from benchmarks.report.markdown import Cell, cell, table
 from benchmarks.report.prose import notes
-from benchmarks.report.targets import Target, all_targets
+from benchmarks.report.targets import Target, all_targets, beyond_targets
 from benchmarks.run import DEEP, SHIPPED
 from benchmarks.store import Store, write_atomically
 
