@@ -110,7 +110,7 @@ def measure(
         "wrong_labels": wrong.astype(float),
         "margin_difference": margin,
         "batch_probability_difference": batch,
-        "flip_rate": flipped * difference,
+        "flip_rate": np.where(flipped, difference, 0.0),
     }
     figures = Figures(
         texts=len(reference),
