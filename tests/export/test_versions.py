@@ -188,7 +188,7 @@ TEXTS = ("a great film", "not so bad", "the plot is not good and the end is no b
 
 @dataclass
 class Traffic:
-    """Clients that ask without a pause; answers: (ensemble, version, text, num_tokens, label, score)."""
+    """Clients that ask and ask again; answers: (ensemble, version, text, num_tokens, label, score)."""
 
     url: str
     answers: list[tuple[str, int, str, int, str, float]] = field(default_factory=list)
@@ -199,6 +199,7 @@ class Traffic:
         while not stop.is_set():
             for text in TEXTS:
                 self._ask(session, ensemble, text)
+                time.sleep(0.005)
 
     def _ask(self, session: requests.Session, ensemble: str, text: str) -> None:
         try:
