@@ -29,6 +29,7 @@ from benchmarks.processes import cpu_seconds
 from benchmarks.rivals.in_process import packed_runner
 from benchmarks.texts import Review, load
 from serving.launcher import TritonServer
+from serving.onnxruntime_backend.cores import usable_cores
 from serving.onnxruntime_backend.session import open_session
 from serving.onnxruntime_backend.settings import Settings, parse_settings
 
@@ -83,7 +84,7 @@ def prepare(checkpoint: Path, server: TritonServer, count: int) -> Contest:
         [each.text for each in reviews], truncation=True, max_length=512
     )
     rows = list(ids["input_ids"])
-    run = packed_runner(open_session(model_file(server), settings_of(server)))
+    run = packed_runner(open_session(model_file(server), settings_of(server), threads=usable_cores()))
     batches = [rows[start : start + CLIENTS] for start in range(0, len(rows), CLIENTS)]
     caller = TritonCaller(HttpCaller(f"{server.http_url}/v2/models/sentiment/infer"))
     return Contest(

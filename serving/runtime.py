@@ -88,8 +88,8 @@ def _environment(python: Interpreter) -> dict[str, str]:
     """The stub embeds the interpreter that `python3` on PATH names, and links libpython and the wheel's
     libraries.
 
-    PYTHONPATH and PYTHONHOME are dropped: they would lead it to another environment's packages. Bytecode is not
-    written: in a version's folder it would look like a change to a server that polls, which then loads it again.
+    PYTHONPATH and PYTHONHOME are dropped: they would lead it to another environment's packages. Bytecode is
+    not written: a polling server would take it for a change of the version that it lies in, and load that again.
     """
     libraries = Path(python.pytriton).parent / "nvidia_pytriton.libs"
     paths = [str(libraries), str(Path(python.libpython).parent), os.environ.get("LD_LIBRARY_PATH", "")]

@@ -12,6 +12,8 @@ import numpy as np
 from serving.onnxruntime_backend.settings import BatchInput, ConfigError, Settings, Tensor
 
 Request = Mapping[str, np.ndarray]
+Outputs = dict[str, np.ndarray]
+Answer = tuple[int, Outputs | Exception]  # to the request of that number
 
 
 class RequestError(ValueError):
@@ -69,7 +71,7 @@ def rows(request: Request, settings: Settings) -> int:
 
 def scatter(
     outputs: Mapping[str, np.ndarray], requests: Sequence[Request], settings: Settings
-) -> list[dict[str, np.ndarray]]:
+) -> list[Outputs]:
     """Each request's share of the outputs, as views.
 
     Raises RequestError when an output has not one row per row of the batch: answering all the same would hand
@@ -78,7 +80,7 @@ def scatter(
     if not settings.max_batch_size:
         return [dict(outputs)]
     counts = [rows(request, settings) for request in requests]
-    shares: list[dict[str, np.ndarray]] = [{} for _ in requests]
+    shares: list[Outputs] = [{} for _ in requests]
     for name, value in outputs.items():
         parts = _parts(name, value, counts, requests, settings)
         for share, part in zip(shares, parts, strict=True):

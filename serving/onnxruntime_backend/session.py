@@ -4,7 +4,6 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from serving.onnxruntime_backend.cores import usable_cores
 from serving.onnxruntime_backend.settings import ConfigError, Settings
 
 # `optimization { graph { level } }`: the C++ backend's own numbering; anything else means "all".
@@ -19,17 +18,19 @@ SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 DEVICE_ALLOCATOR = "session.use_device_allocator_for_initializers"
 
 
-def open_session(path: Path, settings: Settings, kind: str = "CPU", device: int = 0) -> ort.InferenceSession:
-    """Load the model file. `kind` is the instance's:
+def open_session(
+    path: Path, settings: Settings, kind: str = "CPU", device: int = 0, threads: int = 1
+) -> ort.InferenceSession:
+    """Load the model file for runs on so many threads; `kind` is the instance's, CPU or GPU.
 
-    CPU or GPU. Raises ConfigError when it cannot be served.
+    Raises ConfigError when it cannot be served.
     """
     if not path.is_file():
         raise ConfigError(f"{settings.name}: there is no {path.name} in version folder {path.parent.name}")
     try:
         return ort.InferenceSession(
             path,
-            session_options(settings),
+            session_options(settings, threads),
             providers=providers(settings, kind, device, ort.get_available_providers()),
         )
     except ort.capi.onnxruntime_pybind11_state.Fail as error:
@@ -38,13 +39,13 @@ def open_session(path: Path, settings: Settings, kind: str = "CPU", device: int 
         ) from None
 
 
-def session_options(settings: Settings) -> ort.SessionOptions:
-    """Session options for one instance. Raises ConfigError for a parameter out of range."""
+def session_options(settings: Settings, threads: int) -> ort.SessionOptions:
+    """Session options for runs on so many threads. Raises ConfigError for a parameter out of range."""
     options = ort.SessionOptions()
     options.graph_optimization_level = GRAPH_LEVELS.get(
         settings.graph_level, ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     )
-    options.intra_op_num_threads = intra_op_threads(settings, usable_cores())
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = settings.number("inter_op_thread_count")
     options.execution_mode = _execution_mode(settings)
     arena, pattern = settings.flag("enable_mem_arena"), settings.flag("enable_mem_pattern")

@@ -20,14 +20,14 @@ def test_parameters_reach_onnx_runtime() -> None:
     options = session_options(
         settings(
             {
-                "intra_op_thread_count": "3",
                 "inter_op_thread_count": "2",
                 "execution_mode": "1",
                 "enable_mem_arena": "0",
                 "enable_mem_pattern": "false",
                 "session.use_device_allocator_for_initializers": "1",
             }
-        )
+        ),
+        threads=3,
     )
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 2)
     assert options.execution_mode == ort.ExecutionMode.ORT_PARALLEL
@@ -36,7 +36,7 @@ def test_parameters_reach_onnx_runtime() -> None:
 
 
 def test_absent_parameters_leave_onnx_runtime_its_defaults() -> None:
-    options, plain = session_options(settings()), ort.SessionOptions()
+    options, plain = session_options(settings(), 1), ort.SessionOptions()
     for name in ("inter_op_num_threads", "execution_mode", "enable_cpu_mem_arena", "enable_mem_pattern"):
         assert getattr(options, name) == getattr(plain, name)
 
@@ -46,7 +46,7 @@ def test_absent_parameters_leave_onnx_runtime_its_defaults() -> None:
     [(-1, "ORT_ENABLE_BASIC"), (0, "ORT_ENABLE_ALL"), (1, "ORT_ENABLE_EXTENDED"), (2, "ORT_DISABLE_ALL")],
 )
 def test_graph_level_counts_as_in_the_cpp_backend(level: int, expected: str) -> None:
-    options = session_options(settings(optimization={"graph": {"level": level}}))
+    options = session_options(settings(optimization={"graph": {"level": level}}), 1)
     assert options.graph_optimization_level == getattr(ort.GraphOptimizationLevel, expected)
 
 
@@ -67,7 +67,7 @@ def test_cores_are_divided_among_instances(cores: int, instances: int, threads: 
 )
 def test_a_parameter_out_of_range_is_named(parameters: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        session_options(settings(parameters))
+        session_options(settings(parameters), intra_op_threads(settings(parameters), 2))
 
 
 def test_an_execution_provider_that_is_not_installed_is_an_error() -> None:

@@ -1,0 +1,56 @@
+"""How the rows of a batch are cut into runs of the model that suit a CPU.
+
+Three things decide. A run gains from company up to some 500 tokens; beyond, activations leave the cache and
+every token costs more. Attention costs the square of the longest row of its run, once for every row, so rows
+of like length belong together. And two cores do more in two runs on one thread each than in one run on two
+threads, which wait for each other at every operator; only a row that dwarfs the others, or is alone, wants
+all threads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# Elements (tokens) of a run. Processor time for 1,000 tokens of IMDB's reviews on an EPYC with 1 MiB of L2
+# cache a core, 24 layers: fp32 473 ms one by one, 489 in runs of up to 512, 533 up to 1,024, 639 up to 4,096;
+# int8 13, 13, 15 and 19 ms. Of 16-token texts, fp32: 739 ms one by one, 411 in runs of up to 512.
+SMALLEST, LARGEST = 96, 512
+# What one of several threads of a run achieves, against a thread that runs by itself.
+TEAMWORK = 0.8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`runs`: indices of rows, longest first; `side_by_side`: on a thread each, not in turn on all."""
+
+    runs: tuple[tuple[int, ...], ...]
+    side_by_side: bool
+
+
+def plan_runs(lengths: Sequence[int], threads: int) -> Plan:
+    """Cut rows of these lengths into runs for so many threads. Every row is in exactly one run."""
+    total = sum(lengths)
+    runs = _fill(lengths, budget=min(LARGEST, max(SMALLEST, total // threads)))
+    sizes = [sum(lengths[row] for row in run) for run in runs]
+    shared = threads > 1 and len(runs) > 1
+    return Plan(runs, shared and _slowest(sizes, threads) * threads * TEAMWORK <= total)
+
+
+def _fill(lengths: Sequence[int], budget: int) -> tuple[tuple[int, ...], ...]:
+    """Longest first; a run takes rows as long as they fit its budget, and at least one."""
+    runs: list[list[int]] = []
+    room = 0
+    for row in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
+        if not runs or lengths[row] > room:
+            runs.append([])
+            room = budget
+        runs[-1].append(row)
+        room -= lengths[row]
+    return tuple(map(tuple, runs))
+
+
+def _slowest(sizes: Sequence[int], threads: int) -> int:
+    """Elements of the thread that ends last when each takes the next run as soon as it is free."""
+    loads = [0] * threads
+    for size in sizes:
+        loads[loads.index(min(loads))] += size
+    return max(loads)
