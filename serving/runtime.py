@@ -89,7 +89,7 @@ def _environment(python: Interpreter) -> dict[str, str]:
     libraries.
 
     PYTHONPATH and PYTHONHOME are dropped: they would lead it to another environment's packages. Bytecode is
-    not written: a polling server would take it for a change of the version that it lies in, and load that again.
+    not written: a polling server would take it for a change of the version it lies in, and load that again.
     """
     libraries = Path(python.pytriton).parent / "nvidia_pytriton.libs"
     paths = [str(libraries), str(Path(python.libpython).parent), os.environ.get("LD_LIBRARY_PATH", "")]
