@@ -94,17 +94,16 @@ def draw_share_of_limit(figures: Figures, checkpoint: str, axes: Axes) -> bool:
     for place, (label, speed, precision, share) in enumerate(reversed(shares)):
         rate = figures.gflops(checkpoint, speed)
         axes.barh(place, rate, color=by_label.get(label, "#9db4c0"))
-        axes.text(rate * 1.05, place, f"{100 * share:.0f}% of {precision}", va="center", fontsize=8)
+        shown = f" {100 * share:.0f}% of {precision} "
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        axes.text(rate, place, shown, va="center", fontsize=8, bbox=box, zorder=3)
     for precision in ("fp32", "bf16", "int8"):
-        axes.axvline(figures.peak(precision), color="#333333", linewidth=1, linestyle="--")
-        top = len(shares) - 0.4
-        axes.text(
-            figures.peak(precision), top, f" {precision}", fontsize=8, rotation=90, va="bottom", ha="center"
-        )
+        peak = figures.peak(precision)
+        axes.axvline(peak, color="#333333", linewidth=1, linestyle="--")
+        axes.text(peak, len(shares) - 0.4, f"{precision}: {peak:.0f}", fontsize=8, va="bottom", ha="center")
     axes.set_yticks(range(len(shares)), [label for label, *_ in reversed(shares)])
-    axes.set(xlabel="useful GFLOP/s (dashed: measured peaks of matrix products)", xscale="log")
-    axes.set_title("Share of the machine's limit", pad=24)
-    axes.margins(x=0.15)
+    axes.set(xlabel="useful GFLOP/s (dashed: measured peaks of matrix products)")
+    axes.set_title("Share of the machine's limit", pad=22)
     _finish(axes, legend=False)
     return bool(shares)
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks.rivals.in_process import Runner, load_runners
+from benchmarks.rivals.in_process import Runner, load_runners, load_side_by_side
 from benchmarks.stage import Stage
 from benchmarks.texts import token_ids
 
@@ -11,25 +11,32 @@ BATCH = 8
 
 
 def measure_in_process(stage: Stage, cores: int) -> list[dict]:
-    """Reviews through each runner, one by one and in batches of 8, in alternating rounds."""
+    """Reviews through each runner, one by one and in batches of 8, in alternating rounds.
+
+    Runners that spread texts over the cores get all of them at once; each of their runs has one row.
+    """
     settings = stage.settings
     texts = token_ids(stage.checkpoint, stage.reviews[: settings.in_process_texts])
     runners = load_runners(stage.checkpoint, stage.repository, cores)
-    for runner in runners.values():
+    spread = load_side_by_side(stage.repository, cores)
+    for runner in (runners | spread).values():
         runner(texts[:1])
-    cases = [
-        (name, size) for _ in range(settings.in_process_rounds) for size in (1, BATCH) for name in runners
+    cases = [(name, rows, rows) for rows in (1, BATCH) for name in runners]
+    cases += [(name, 1, len(texts)) for name in spread]
+    return [
+        {"rows": rows, **_measure((runners | spread)[name], name, texts, given, stage.progress)}
+        for _ in range(settings.in_process_rounds)
+        for name, rows, given in cases
     ]
-    return [_measure(runners[name], name, texts, size, stage.progress) for name, size in cases]
 
 
 def _measure(
     runner: Runner, name: str, texts: Sequence[list[int]], size: int, progress: Callable[[str], None]
 ) -> dict:
-    progress(f"in process: {name}, batches of {size}")
+    progress(f"in process: {name}, {size} texts a call")
     began = time.perf_counter()
     for start in range(0, len(texts), size):
         runner(texts[start : start + size])
     seconds = time.perf_counter() - began
     tokens = sum(map(len, texts))
-    return {"runner": name, "rows": size, "reviews": len(texts), "tokens": tokens, "seconds": seconds}
+    return {"runner": name, "reviews": len(texts), "tokens": tokens, "seconds": seconds}
