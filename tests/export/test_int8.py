@@ -1,4 +1,4 @@
-"""int8: its equations against torch, its arithmetic against the processor's limits, its results in batches."""
+"""int8: its equations against torch, its arithmetic on any processor, its results in any batch."""
 
 from collections.abc import Mapping
 from dataclasses import replace
