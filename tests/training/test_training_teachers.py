@@ -1,0 +1,85 @@
+"""NB-SVM against the formula and against chance; targets that mix labels and teachers."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from scipy.special import softmax
+
+from training.data import Examples
+from training.nbsvm import LinearNbSvm, log_count_ratio, ngram_vectorizer, out_of_fold
+from training.teachers import both_ends, least_certain, nbsvm_logits, pair, soft_labels
+
+WORDS = {
+    "good": ("great", "fine", "warm"),
+    "bad": ("dull", "poor", "weak"),
+    "odd": ("weird", "strange", "eerie"),
+}
+
+
+def texts(names: tuple[str, ...], count: int) -> Examples:
+    generator = np.random.default_rng(0)
+    labels = np.arange(count) % len(names)
+    words = [" ".join([generator.choice(WORDS[names[k]]), "film", str(i % 7)]) for i, k in enumerate(labels)]
+    return Examples(words, labels.astype(np.int64), names)
+
+
+def test_log_count_ratio_is_the_formula_of_the_paper() -> None:
+    features = csr_matrix(np.array([[1, 0], [1, 1], [0, 1]], np.float64))
+    positive = np.array([True, True, False])
+    p, q = np.array([3, 2]) / 5, np.array([1, 2]) / 3  # counts plus one
+    np.testing.assert_allclose(log_count_ratio(features, positive), np.log(p / q))
+
+
+@pytest.mark.parametrize("names", [("good", "bad"), ("good", "bad", "odd")])
+def test_nbsvm_learns_two_labels_and_three(names: tuple[str, ...]) -> None:
+    train = texts(names, 60)
+    features = ngram_vectorizer().fit_transform(train.texts)
+    logits = LinearNbSvm().fit(features, train.labels, len(names)).decision(features)
+    assert logits.shape == (60, len(names))
+    assert (logits.argmax(axis=1) == train.labels).all()
+
+
+def test_out_of_fold_logits_do_not_know_the_texts_label() -> None:
+    generator = np.random.default_rng(1)
+    train = [f"unique{i} unique{i}" for i in range(80)]
+    features = ngram_vectorizer(min_count=1).fit_transform(train)
+    labels = generator.integers(0, 2, 80)
+    seen = LinearNbSvm().fit(features, labels, 2).decision(features).argmax(axis=1)
+    unseen = out_of_fold(features, labels, 2).argmax(axis=1)
+    assert (seen == labels).mean() == 1
+    assert (unseen == labels).mean() < 0.7
+
+
+def test_teacher_logits_cover_every_set_of_texts() -> None:
+    train = texts(("good", "bad"), 60)
+    logits = nbsvm_logits(train, ["great film"], ["dull film", "warm film"], ["poor film"], seed=0)
+    assert {name: values.shape for name, values in logits.items()} == {
+        "train": (60, 2),
+        "held_out": (1, 2),
+        "unlabelled": (2, 2),
+        "test": (1, 2),
+    }
+    assert logits["unlabelled"].argmax(axis=1).tolist() == [1, 0]
+
+
+def test_soft_labels_are_half_label_half_teacher() -> None:
+    teacher = np.log(np.array([[0.3, 0.7], [0.5, 0.5]], np.float32))
+    shares = softmax(soft_labels(teacher, np.array([1, 0])), axis=1)
+    np.testing.assert_allclose(shares, [[0.15, 0.85], [0.75, 0.25]], atol=1e-5)
+
+
+def test_pair_adds_only_where_the_second_teacher_scored() -> None:
+    first = np.array([[-1.0, 1.0], [2.0, -2.0]], np.float32)
+    moved = pair(first, np.array([[3.0, 1.0]], np.float32), np.array([1]), 0.5)
+    np.testing.assert_allclose(moved, [[-1, 1], [2.5, -2.5]])
+    np.testing.assert_allclose(first[1], [2, -2])
+
+
+def test_least_certain_rows_come_first() -> None:
+    logits = np.array([[0, 5, 0], [1, 1.1, 0], [0, 2, 1.5]], np.float32)
+    assert least_certain(logits, 2).tolist() == [1, 2]
+
+
+def test_both_ends_leaves_out_the_middle() -> None:
+    assert both_ends(np.arange(10), 4).tolist() == [0, 1, 8, 9]
+    assert both_ends(np.arange(3), 4).tolist() == [0, 1, 2]

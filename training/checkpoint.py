@@ -1,0 +1,109 @@
+"""Write a whole checkpoint folder: weights, tokenizer, metrics, model card, plots, golden texts and ranges.
+
+The folder appears at once, complete, or not at all. What it holds is what `python -m export` reads.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+
+from training.files import new_folder, write_atomically
+from training.golden import write_golden
+from training.metrics import evaluate, f1
+from training.plots import save_plots
+from training.ranges import measure_ranges, write_ranges
+
+Logits = NDArray[np.float32]
+Predict = Callable[[PreTrainedModel, Sequence[int]], Logits]
+STORAGE_SAMPLE = 2000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Texts that a checkpoint is reported on: `labels` [n], `lengths` [n] in tokens before truncation."""
+
+    name: str
+    labels: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    label_names: tuple[str, ...]
+
+
+def as_stored(model: PreTrainedModel, half: bool) -> PreTrainedModel:
+    """A float32 copy of `model` whose weights are what its file will hold (rounded to float16 if `half`)."""
+    stored = copy.deepcopy(model).cpu().float().eval()
+    return stored.half().float() if half else stored
+
+
+def storage_report(full: Logits, stored: Logits, labels: NDArray[np.int64]) -> dict[str, float]:
+    """What rounding the weights cost: F1 before and after, agreement of labels, largest logit difference."""
+    num_labels = full.shape[1]
+    return {
+        "texts": len(labels),
+        "f1_float32": f1(labels, full.argmax(axis=1), num_labels),
+        "f1_float16": f1(labels, stored.argmax(axis=1), num_labels),
+        "same_label": float((full.argmax(axis=1) == stored.argmax(axis=1)).mean()),
+        "largest_logit_difference": float(np.abs(full - stored).max()),
+    }
+
+
+def write_checkpoint(
+    path: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    range_texts: Sequence[Sequence[int]],
+    predict: Predict,
+    evaluation: Evaluation,
+    metrics: Mapping[str, Any],
+    history: Sequence[Mapping[str, float]],
+    card: Callable[[Mapping[str, Any]], str],
+    half: bool,
+) -> tuple[dict[str, Any], Logits]:
+    """Write the folder `path`; return the content of its metrics.json and the logits that it reports on.
+
+    `predict` gives a model's logits of the chosen rows of `evaluation`; the weights are those stored. The
+    cost of half precision is measured on the first 2,000 rows.
+    `range_texts`: token ids that the activation ranges are measured on. `card` turns metrics into Markdown.
+    """
+    stored = as_stored(model, half)
+    rows = range(len(evaluation.labels))
+    logits = predict(stored, rows)
+    report = evaluate(logits, evaluation.labels, evaluation.lengths, evaluation.label_names)
+    content = {**metrics, "evaluated_on": evaluation.name, "report": report}
+    if half:
+        sample = rows[:STORAGE_SAMPLE]
+        full = predict(as_stored(model, half=False), sample)
+        content["float16_storage"] = storage_report(
+            full, logits[: len(sample)], evaluation.labels[: len(sample)]
+        )
+    with new_folder(path) as folder:
+        _save_weights(folder, stored, tokenizer, half)
+        reloaded = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+        write_ranges(folder, *measure_ranges(reloaded, range_texts))
+        write_golden(folder)
+        save_plots(folder, history, report, softmax(logits, axis=1), evaluation.labels)
+        write_atomically(folder / "metrics.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(folder / "README.md", card(content))
+    return content, logits
+
+
+def _save_weights(
+    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, half: bool
+) -> None:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:  # padding and truncation belong to a call, not to the vocabulary
+        backend.no_padding()
+        backend.no_truncation()
+    tokenizer.save_pretrained(folder)
+    saved = copy.deepcopy(model).half() if half else model
+    saved.save_pretrained(folder)

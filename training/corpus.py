@@ -1,0 +1,124 @@
+"""The texts of a distillation: labelled, held out, unlabelled and test, deduplicated, tokenized once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+from transformers import AutoTokenizer, MobileBertTokenizer, PreTrainedTokenizerBase
+
+from training.batching import TokenIds
+from training.data import Examples, check_texts, load_examples, read_table, without
+
+MAX_TOKENS = 512
+Tokens = dict[str, list[TokenIds]]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Labelled texts to train on and held out, texts without labels, and the texts to report on."""
+
+    train: Examples
+    held_out: Examples
+    unlabelled: list[str]
+    test: Examples
+
+    @property
+    def size(self) -> int:
+        """Number of labels."""
+        return len(self.train.names)
+
+    def describe(self, source: str) -> dict[str, Any]:
+        """The data section of metrics.json and of the model card."""
+        return {
+            "source": Path(source).name if Path(source).exists() else source,
+            "labelled texts to train on": len(self.train.texts),
+            "texts without labels": len(self.unlabelled),
+            "labelled texts held out to choose and to calibrate": len(self.held_out.texts),
+            "texts reported on": f"{len(self.test.texts)} (test)",
+            "labels": ", ".join(self.train.names),
+        }
+
+
+def load_corpus(
+    data: str,
+    unlabelled: str,
+    test_data: str,
+    columns: tuple[str, str],
+    labels: Sequence[str],
+    held_out: int,
+    seed: int,
+) -> Corpus:
+    """Load, check, deduplicate and split. Empty `unlabelled` and `test_data` are splits of `data` on the hub.
+
+    Raises `DataError`.
+    """
+    test = load_examples(test_data or data, *columns, labels, split="test")
+    labelled = distinct(without(load_examples(data, *columns, labels), test.texts))
+    order = np.random.RandomState(seed).permutation(len(labelled.texts))
+    source = unlabelled or data
+    free = check_texts(list(read_table(source, "unsupervised")[columns[0]]), source)
+    known = {*labelled.texts, *test.texts}
+    return Corpus(
+        train=labelled.take(order[held_out:]),
+        held_out=labelled.take(order[:held_out]),
+        unlabelled=[text for text in dict.fromkeys(free) if text not in known],
+        test=test,
+    )
+
+
+def distinct(examples: Examples) -> Examples:
+    """The first of each text."""
+    first = {text: row for row, text in reversed(list(enumerate(examples.texts)))}
+    return examples.take(sorted(first.values()))
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """MobileBERT's tokenizer with the vocabulary of `name`, free of its truncation and padding."""
+    vocabulary = AutoTokenizer.from_pretrained(name).get_vocab()
+    return MobileBertTokenizer(vocab=vocabulary, do_lower_case=True, model_max_length=MAX_TOKENS)
+
+
+def tokenize_corpus(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, work: Path) -> Tokens:
+    """Token ids of every text, right-truncated at 512; kept in `work`/tokens.npz."""
+    texts = {
+        "train": corpus.train.texts,
+        "held_out": corpus.held_out.texts,
+        "unlabelled": corpus.unlabelled,
+        "test": corpus.test.texts,
+    }
+
+    def encode() -> dict[str, NDArray[Any]]:
+        flat: dict[str, NDArray[Any]] = {}
+        for name, items in texts.items():
+            parts = range(0, len(items), 1000)
+            ids = [row for i in tqdm(parts, desc=name) for row in _encode(tokenizer, items[i : i + 1000])]
+            flat[name] = np.concatenate(ids).astype(np.int32)
+            flat[f"{name}_lengths"] = np.array([len(row) for row in ids])
+        return flat
+
+    stored = stage(work / "tokens.npz", encode)
+    return {name: _split(stored[name], stored[f"{name}_lengths"]) for name in texts}
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    return tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]
+
+
+def _split(flat: NDArray[Any], lengths: NDArray[Any]) -> list[TokenIds]:
+    return np.split(flat.astype(np.int64), np.cumsum(lengths)[:-1])
+
+
+def stage(path: Path, compute: Callable[[], Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """The arrays in `path`; computed and written, whole, if it is not there."""
+    if not path.exists():
+        beside = path.with_name(f".{path.name}")
+        np.savez(beside, **compute())  # type: ignore[arg-type]
+        beside.replace(path)
+    with np.load(path) as stored:
+        return dict(stored)

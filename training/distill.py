@@ -1,0 +1,292 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Distil a small MobileBERT from teachers and unlabelled text
+#
+# Trains a MobileBERT of any depth without its public weights, on a CPU if need be. Two teachers score the
+# texts: NB-SVM on n-grams, and a small pretrained encoder fine-tuned with mean pooling. The student learns
+# their summed logits on unlabelled text, and half label, half teacher on the labelled. It is how the model in
+# `checkpoints/mobilebert-imdb` was made, and how to make a smaller, faster one for a task of your own:
+#
+# ```
+# python -m training.distill --data train.parquet --unlabelled unsupervised.parquet --test-data test.parquet \
+#     --teacher sentence-transformers/all-MiniLM-L6-v2 --depth 2
+# ```
+#
+# Each stage leaves a file in the work folder and is skipped when that file is there, so an interrupted run
+# goes on where it was; the trainings go on from their last evaluation.
+
+# %%
+import sys
+
+sys.path.insert(0, "..")  # the repository root, opened as a notebook in training/,
+sys.path.insert(0, ".")  # or run from the root itself
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from training import distilling
+from training.checkpoint import Evaluation, write_checkpoint
+from training.corpus import load_corpus, load_tokenizer, stage, tokenize_corpus
+from training.data import DataError
+from training.fitting import token_counts, verdict
+from training.loops import LogitsOf, Schedule, Task, fit, predict, soft_loss
+from training.metrics import f1, temperature
+from training.model_card import commit, environment, model_card
+from training.settings import as_hyperparameters, given_options, option, parse_settings
+from training.student import (
+    first_token_logits,
+    grow,
+    new_student,
+    set_word_embeddings,
+    stem_logits,
+)
+from training.teachers import least_certain, nbsvm_logits, pair, soft_labels
+
+# %% [markdown]
+# ## Settings
+
+
+# %%
+@dataclass
+class Settings:
+    """What can be set; each field is an option."""
+
+    data: str = option("stanfordnlp/imdb", "labelled texts: a file, or a data set of the hub (split train)")
+    unlabelled: str = option("", "texts without labels: a file; default: the hub's split `unsupervised`")
+    test_data: str = option("", "texts to report on: a file; default: the hub's split `test`")
+    text_column: str = option("text", "column of the texts")
+    label_column: str = option("label", "column of the labels")
+    labels: str = option("negative,positive", "label names, in the order of their indices")
+    tokenizer: str = option(
+        "google/mobilebert-uncased", "tokenizer with BERT's uncased vocabulary; or a folder"
+    )
+    teacher: str = option(
+        "", "a BERT-like encoder as second teacher and source of word embeddings; or a folder"
+    )
+    output: str = option("checkpoints/mobilebert-distilled", "folder of the checkpoint")
+    work: str = option("runs/distill", "folder of the stages, and of the mistakes to read")
+    notes: str = option("", "a Markdown file with sections of your own for the model card")
+    depth: int = option(2, "layers of the student")
+    held_out: int = option(2000, "labelled texts that choose and calibrate, and train nothing")
+    teacher_tokens: int = option(256, "right truncation of the second teacher's texts")
+    teacher_budget: int = option(1_600_000, "tokens of the second teacher's fine-tuning")
+    teacher_texts: int = option(
+        20_000, "unlabelled texts that the second teacher scores, least certain first"
+    )
+    teacher_weight: float = option(0.4, "weight of the second teacher's logits beside NB-SVM's")
+    masking: float = option(0.1, "share of words masked while the student trains")
+    token_budget: int = option(8192, "tokens a batch")
+    stem_tokens: int = option(24_000_000, "tokens of the stem's training")
+    stem_rate: float = option(1.5e-3, "learning rate of the stem")
+    grown_tokens: int = option(8_000_000, "tokens of the grown model's training")
+    grown_rate: float = option(3e-4, "learning rate of the grown model")
+    pooled_share: float = option(0.3, "weight of the mean-pooled loss beside the first token's")
+    range_texts: int = option(128, "training texts that activation ranges are measured on")
+    seed: int = option(17, "seed of the split, the weights and the order of texts")
+
+
+# %% tags=["parameters"]
+options = given_options("DISTILL_OPTIONS")  # in a notebook, for example: ["--data", "reviews.csv"]
+
+# %%
+settings = parse_settings(Settings, options, "Distil a small MobileBERT from teachers and unlabelled text.")
+work = Path(settings.work)
+work.mkdir(parents=True, exist_ok=True)
+
+# %% [markdown]
+# ## Data
+# Texts that also occur in the test data are dropped, duplicates too. Some labelled texts are held out of all
+# training: they choose the best weights and fit the temperatures. Everything is tokenized once.
+
+# %%
+try:
+    corpus = load_corpus(
+        settings.data,
+        settings.unlabelled,
+        settings.test_data,
+        columns=(settings.text_column, settings.label_column),
+        labels=[name.strip() for name in settings.labels.split(",") if name.strip()],
+        held_out=settings.held_out,
+        seed=settings.seed,
+    )
+except DataError as error:
+    sys.exit(f"error: {error}")
+tokenizer = load_tokenizer(settings.tokenizer)
+tokens = tokenize_corpus(corpus, tokenizer, work)
+print(corpus.describe(settings.data))
+
+# %% [markdown]
+# ## First teacher: NB-SVM
+# On the training texts its logits are out-of-fold, so that they carry doubt where the labels carry none.
+
+# %%
+first = stage(
+    work / "nbsvm.npz",
+    lambda: nbsvm_logits(
+        corpus.train, corpus.held_out.texts, corpus.unlabelled, corpus.test.texts, settings.seed
+    ),
+)
+print(f"NB-SVM, held out: F1 {f1(corpus.held_out.labels, first['held_out'].argmax(axis=1), corpus.size):.4f}")
+
+# %% [markdown]
+# ## Stem
+# The embeddings and one layer without attention, under a mean-pooled head: several times faster than the
+# whole model, and it learns most of what NB-SVM can teach: half label, half teacher where there is a label,
+# the teacher alone where there is none. Some words are masked, so that it does not lean on single ones.
+
+# %%
+student = new_student(corpus.size, settings.depth, settings.seed, tokenizer.vocab_size)
+head = nn.Linear(student.config.hidden_size, corpus.size)
+nn.init.zeros_(head.weight)
+vectors = distilling.start_vectors(settings.teacher, tokens["train"], corpus.train, tokenizer.vocab_size)
+set_word_embeddings(student, vectors)
+modules = nn.ModuleDict({"student": student, "head": head})
+
+
+def stem_of(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean-pooled logits of the stem."""
+    return stem_logits(student, head, ids, mask)
+
+
+def model_of(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Logits of the model that ships: the first token's."""
+    return first_token_logits(student, ids, mask)[0]
+
+
+def held_out_f1(logits_of: LogitsOf) -> float:
+    """F1 on the held-out texts."""
+    predicted = predict(logits_of, tokens["held_out"]).argmax(axis=1)
+    return f1(corpus.held_out.labels, predicted, corpus.size)
+
+
+task = Task(
+    texts=tokens["train"] + tokens["unlabelled"],
+    targets=np.concatenate([soft_labels(first["train"], corpus.train.labels), first["unlabelled"]]),
+    token_budget=settings.token_budget,
+    masking=settings.masking,
+    seed=settings.seed,
+)
+stem_history = fit(
+    modules,
+    lambda ids, mask, target: soft_loss(stem_of(ids, mask), target),
+    task,
+    Schedule(settings.stem_tokens, settings.stem_rate),
+    lambda: held_out_f1(stem_of),
+    work / "stem.pt",
+)
+
+# %% [markdown]
+# ## Second teacher: a pretrained encoder
+# Scoring is what costs, so it scores the unlabelled texts that NB-SVM is least certain of; on the others the
+# two would agree.
+
+# %%
+if settings.teacher:
+    second = stage(
+        work / "encoder.npz",
+        lambda: distilling.encoder_logits(
+            settings.teacher,
+            corpus,
+            tokens,
+            rows=least_certain(first["unlabelled"], settings.teacher_texts),
+            max_tokens=settings.teacher_tokens,
+            budget=settings.teacher_budget,
+            work=work,
+            seed=settings.seed,
+        ),
+    )
+    unlabelled_logits = pair(
+        first["unlabelled"], second["unlabelled"], second["rows"], settings.teacher_weight
+    )
+    task = replace(task, targets=np.concatenate([task.targets[: len(corpus.train.texts)], unlabelled_logits]))
+
+# %% [markdown]
+# ## Growth
+# What the stem left out is switched on as the identity, and the last layer carries the pooled logit to the
+# first token, where `MobileBertForSequenceClassification` reads it: the grown model starts at the stem's
+# score, and learns from both teachers. The best weights on the held-out texts are kept, the untrained grown
+# model included.
+
+# %%
+grow(student, head, *distilling.sample_batch(tokens["train"]))
+
+
+def grown_loss(ids: torch.Tensor, mask: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Loss of the first token's logits, and a share of the mean-pooled head's."""
+    logits, pooled = first_token_logits(student, ids, mask, head)
+    assert pooled is not None
+    return soft_loss(logits, target) + settings.pooled_share * soft_loss(pooled, target)
+
+
+grown_history = fit(
+    modules,
+    grown_loss,
+    task,
+    Schedule(settings.grown_tokens, settings.grown_rate, evaluate_every=250),
+    lambda: held_out_f1(model_of),
+    work / "grown.pt",
+)
+
+# %% [markdown]
+# ## Calibration
+# A score of 0.98 should mean it: the temperature that fits the held-out texts best is folded into the
+# classifier, so that nothing downstream has to know of it.
+
+# %%
+student.eval()
+scale = temperature(predict(model_of, tokens["held_out"], half=False), corpus.held_out.labels)
+with torch.no_grad():
+    student.classifier.weight.div_(scale)
+    student.classifier.bias.div_(scale)
+distilling.name_labels(student, corpus.train.names)
+
+# %% [markdown]
+# ## Results and checkpoint
+# Scored once on the test texts, with the weights as they are stored: in half precision, at half the size.
+
+# %%
+metrics, test_logits = write_checkpoint(
+    path=Path(settings.output),
+    model=student,
+    tokenizer=tokenizer,
+    range_texts=[text.tolist() for text in tokens["train"][: settings.range_texts]],
+    predict=distilling.predictor(tokens["test"]),
+    evaluation=Evaluation(
+        "test", corpus.test.labels, token_counts(corpus.test, tokenizer), corpus.train.names
+    ),
+    metrics={
+        "data": corpus.describe(settings.data),
+        "hyperparameters": as_hyperparameters(settings),
+        "commit": commit(),
+        "environment": environment(),
+        "teachers": distilling.teacher_scores(first, corpus),
+        "temperature": scale,
+        "training": distilling.joined(stem_history, grown_history),
+    },
+    history=distilling.joined(stem_history, grown_history),
+    card=lambda content: model_card(
+        title=Path(settings.output).name,
+        summary=distilling.summary(settings.depth, corpus.train.names),
+        metrics=content,
+        hyperparameters=content["hyperparameters"],
+        notes=Path(settings.notes).read_text(encoding="utf-8") if settings.notes else "",
+    ),
+    half=True,
+)
+distilling.save_mistakes(work / "mistakes.jsonl", corpus.test, test_logits)
+print(f"{settings.output}: {verdict(metrics)}")

@@ -1,0 +1,216 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Fine-tune MobileBERT on your texts
+#
+# From labelled texts to a checkpoint that `python -m export` takes as it is. Read it top to bottom as a
+# notebook (`jupytext --to notebook training/finetune.py`), or run it as a script from the repository root:
+#
+# ```
+# python -m training.finetune                                        # IMDB, google/mobilebert-uncased
+# python -m training.finetune --data reviews.csv --text-column review --label-column verdict
+# python -m training.finetune --help
+# ```
+
+# %%
+import shutil
+import sys
+
+sys.path.insert(0, "..")  # the repository root, opened as a notebook in training/,
+sys.path.insert(0, ".")  # or run from the root itself
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    EarlyStoppingCallback,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+
+from training import fitting
+from training.checkpoint import Evaluation, write_checkpoint
+from training.data import DataError
+from training.model_card import commit, environment, model_card
+from training.settings import as_hyperparameters, given_options, option, parse_settings
+
+# %% [markdown]
+# ## Settings
+# As a script the settings are options, `--learning-rate 3e-5`; in a notebook, write these words in `options`.
+
+
+# %%
+@dataclass
+class Settings:
+    """What can be set; each field is an option."""
+
+    data: str = option("stanfordnlp/imdb", "a .csv, .tsv, .jsonl or .parquet file, or a data set of the hub")
+    test_data: str = option("", "texts to report on; default: the hub's test split, else the held-out texts")
+    text_column: str = option("text", "column of the texts")
+    label_column: str = option("label", "column of the labels")
+    labels: str = option("", "label names, comma-separated, in the order of their indices")
+    base_model: str = option("google/mobilebert-uncased", "a model of the hub, or a folder")
+    output: str = option("checkpoints/mobilebert-finetuned", "folder of the checkpoint")
+    work: str = option("runs/finetune", "folder of the unfinished training")
+    resume: bool = option(False, "go on with an interrupted training")
+    restart: bool = option(False, "discard an interrupted training")
+    epochs: float = option(5.0, "passes over the data at most")
+    patience: int = option(2, "stop after so many epochs without a better F1")
+    learning_rate: float = option(5e-5, "peak of the linear schedule")
+    warmup_share: float = option(0.06, "share of the steps that warm up")
+    weight_decay: float = option(0.01, "AdamW's weight decay")
+    batch_size: int = option(32, "texts a step and device")
+    gradient_accumulation: int = option(1, "steps whose gradients are added up")
+    max_tokens: int = option(512, "right truncation; serving uses 512")
+    held_out: float = option(0.1, "share of the training texts that choose the best epoch")
+    range_texts: int = option(128, "training texts that activation ranges are measured on")
+    bf16: bool = option(True, "bfloat16 matrix products where the machine has them")
+    half_storage: bool = option(False, "store the weights in float16")
+    seed: int = option(17, "seed of the split, the new head and the order of texts")
+
+
+# %% tags=["parameters"]
+options = given_options("FINETUNE_OPTIONS")  # in a notebook, for example: ["--data", "reviews.csv"]
+
+# %%
+settings = parse_settings(Settings, options, "Fine-tune MobileBERT on labelled texts.")
+
+# %% [markdown]
+# ## Data
+# Every row is checked before anything is downloaded or trained: a missing column, an unknown label, an empty
+# text, a byte that is not UTF-8 stops here with the row's number. A stratified share of the training texts is
+# held out to choose the best epoch; texts that also occur in the test data are dropped.
+
+# %%
+try:
+    data = fitting.load_splits(
+        settings.data,
+        settings.test_data,
+        columns=(settings.text_column, settings.label_column),
+        labels=[name.strip() for name in settings.labels.split(",") if name.strip()],
+        held_out=settings.held_out,
+        seed=settings.seed,
+    )
+    start_from = fitting.prepare_work_folder(Path(settings.work), settings.resume, settings.restart)
+except DataError as error:
+    sys.exit(f"error: {error}")
+print(data.describe(settings.data))
+
+# %% [markdown]
+# ## Model
+# The tokenizer and the weights come from the hub (or a folder). The classification head is new unless the
+# base model has one of the same size; label names travel in the checkpoint as `id2label`.
+
+# %%
+set_seed(settings.seed)
+try:
+    tokenizer = AutoTokenizer.from_pretrained(settings.base_model)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        settings.base_model,
+        num_labels=len(data.names),
+        id2label=dict(enumerate(data.names)),
+        label2id={name: index for index, name in enumerate(data.names)},
+        ignore_mismatched_sizes=True,
+        dtype=torch.float32,
+    )
+except OSError as error:
+    sys.exit(
+        f"error: {settings.base_model} cannot be loaded ({str(error).splitlines()[0]}); see --base-model."
+    )
+
+# %% [markdown]
+# ## Training
+# `Trainer` evaluates after each epoch, keeps the checkpoint with the best F1, and stops when F1 no longer
+# rises. Ctrl-C saves and stops; `--resume` goes on from that step. Where the machine has bfloat16, matrix
+# products use it; the weights stay in float32.
+
+# %%
+rows = {
+    name: fitting.tokenize(examples, tokenizer, settings.max_tokens)
+    for name, examples in {"train": data.train, "held_out": data.held_out, "test": data.test}.items()
+}
+steps = len(rows["train"]) / (settings.batch_size * settings.gradient_accumulation) * settings.epochs
+arguments = TrainingArguments(
+    output_dir=settings.work,
+    num_train_epochs=settings.epochs,
+    learning_rate=settings.learning_rate,
+    warmup_steps=int(settings.warmup_share * steps),
+    weight_decay=settings.weight_decay,
+    per_device_train_batch_size=settings.batch_size,
+    per_device_eval_batch_size=2 * settings.batch_size,
+    gradient_accumulation_steps=settings.gradient_accumulation,
+    train_sampling_strategy="group_by_length",
+    bf16=settings.bf16 and fitting.has_bfloat16(),
+    use_cpu=not torch.cuda.is_available(),
+    eval_strategy="epoch",
+    save_strategy="epoch",
+    save_total_limit=2,
+    load_best_model_at_end=True,
+    metric_for_best_model="f1",
+    greater_is_better=True,
+    logging_steps=max(1, int(steps) // 100),
+    report_to="none",
+    seed=settings.seed,
+)
+trainer = Trainer(
+    model=model,
+    args=arguments,
+    train_dataset=rows["train"],
+    eval_dataset=rows["held_out"],
+    data_collator=DataCollatorWithPadding(tokenizer),
+    compute_metrics=fitting.f1_and_accuracy,
+    callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
+)
+if not fitting.train(trainer, start_from):
+    sys.exit("interrupted: the training is saved; add --resume to go on.")
+
+# %% [markdown]
+# ## Results and checkpoint
+# The best epoch is scored once on the test texts. The folder that appears holds the weights, the tokenizer,
+# `metrics.json`, a model card, plots, and two files for `export`: the golden texts' logits, which every
+# precision has to reproduce, and the activation ranges, from which fp16 and int8 take their scales.
+
+# %%
+metrics, _ = write_checkpoint(
+    path=Path(settings.output),
+    model=model,
+    tokenizer=tokenizer,
+    range_texts=rows["train"][: settings.range_texts]["input_ids"],
+    predict=fitting.predictor(trainer, rows["test"]),
+    evaluation=Evaluation(
+        data.test_name, data.test.labels, fitting.token_counts(data.test, tokenizer), data.names
+    ),
+    metrics={
+        "data": data.describe(settings.data),
+        "hyperparameters": as_hyperparameters(settings),
+        "commit": commit(),
+        "environment": environment(),
+        "training": fitting.summary(trainer),
+    },
+    history=fitting.curves(trainer),
+    card=lambda content: model_card(
+        title=f"{Path(settings.base_model).name}, fine-tuned on {Path(settings.data).name}",
+        summary=f"Gives a text one of these labels: {', '.join(data.names)}.",
+        metrics=content,
+        hyperparameters=content["hyperparameters"],
+        base_model=None if Path(settings.base_model).exists() else settings.base_model,
+    ),
+    half=settings.half_storage,
+)
+shutil.rmtree(settings.work)
+print(f"{settings.output}: {fitting.verdict(metrics)}")

@@ -1,0 +1,222 @@
+"""What `finetune.py` does between its explanations: data splits, token rows, an interruptible Trainer."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import (
+    EvalPrediction,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from training.checkpoint import Predict
+from training.data import SUFFIXES, DataError, Examples, load_examples, split_examples, without
+from training.metrics import accuracy, f1
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Texts to train on, to choose the best epoch by, and to report on (`test_name` says which)."""
+
+    train: Examples
+    held_out: Examples
+    test: Examples
+    test_name: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Label names, in the order of their indices."""
+        return self.train.names
+
+    def describe(self, source: str) -> dict[str, Any]:
+        """The data section of metrics.json and of the model card."""
+        return {
+            "source": Path(source).name if Path(source).exists() else source,
+            "texts to train on": len(self.train.texts),
+            "texts that chose the best epoch": len(self.held_out.texts),
+            "texts reported on": f"{len(self.test.texts)} ({self.test_name})",
+            "labels": ", ".join(self.names),
+        }
+
+
+def load_splits(
+    source: str,
+    test_source: str,
+    columns: tuple[str, str],
+    labels: Sequence[str],
+    held_out: float,
+    seed: int,
+) -> Splits:
+    """Load and check the data. Without test data, the held-out texts are also those reported on.
+
+    `columns`: the text's and the label's. A data set of the hub brings its test split. Raises `DataError`.
+    """
+    examples = load_examples(source, *columns, labels)
+    test = _test_examples(source, test_source, columns, examples.names)
+    if test is not None:
+        examples = without(examples, test.texts)
+    train, chosen = split_examples(examples, held_out, seed)
+    return Splits(train, chosen, test or chosen, "test" if test else "held-out")
+
+
+def _test_examples(
+    source: str, test_source: str, columns: tuple[str, str], names: tuple[str, ...]
+) -> Examples | None:
+    if test_source:
+        return load_examples(test_source, *columns, names)
+    if Path(source).suffix in SUFFIXES or "test" not in datasets.get_dataset_split_names(source):
+        return None
+    return load_examples(source, *columns, names, split="test")
+
+
+def tokenize(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> datasets.Dataset:
+    """Rows of `input_ids`, `attention_mask`, `labels` and `length`, right-truncated."""
+    encoded = tokenizer(examples.texts, truncation=True, max_length=max_tokens, return_token_type_ids=False)
+    rows = {
+        **encoded,
+        "labels": examples.labels.tolist(),
+        "length": [len(ids) for ids in encoded["input_ids"]],
+    }
+    return datasets.Dataset.from_dict(rows)
+
+
+def token_counts(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int64]:
+    """Tokens of each text before truncation, with [CLS] and [SEP]: int64 [texts]."""
+    return np.array([len(ids) for ids in tokenizer(examples.texts, verbose=False)["input_ids"]], np.int64)
+
+
+def f1_and_accuracy(prediction: EvalPrediction) -> dict[str, float]:
+    """The Trainer's metrics for one evaluation."""
+    logits, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+    predicted = logits.argmax(axis=1)
+    return {"f1": f1(labels, predicted, logits.shape[1]), "accuracy": accuracy(labels, predicted)}
+
+
+class SaveOnInterrupt(TrainerCallback):
+    """The first Ctrl-C finishes the step, saves and stops; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._previous: Any = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take over Ctrl-C."""
+        self._previous = signal.signal(signal.SIGINT, self._interrupt)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Ask the Trainer to save and to stop, if Ctrl-C was pressed."""
+        if self.interrupted:
+            control.should_save = control.should_training_stop = True
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Hand Ctrl-C back."""
+        signal.signal(signal.SIGINT, self._previous)
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        self.interrupted = True
+        signal.signal(signal.SIGINT, self._previous)
+
+
+def saved_steps(work: Path) -> list[Path]:
+    """The complete checkpoints of a training, oldest first (the trainer's state is written last)."""
+    folders = [folder for folder in work.glob("checkpoint-*") if (folder / "trainer_state.json").is_file()]
+    return sorted(folders, key=lambda folder: int(folder.name.split("-")[1]))
+
+
+def prepare_work_folder(work: Path, resume: bool, restart: bool) -> Path | None:
+    """The checkpoint to go on from, or None to begin. Raises `DataError` if one would be lost by accident."""
+    if restart:
+        shutil.rmtree(work, ignore_errors=True)
+    steps = saved_steps(work)
+    if steps and not resume:
+        raise DataError(
+            f"{work} holds an interrupted training: add --resume to go on, --restart to discard it."
+        )
+    for folder in set(work.glob("checkpoint-*")) - set(steps):
+        shutil.rmtree(folder)
+    return steps[-1] if steps else None
+
+
+def train(trainer: Trainer, resume_from: Path | None) -> bool:
+    """Train to the end (True) or to Ctrl-C (False; the state is then saved in the work folder)."""
+    guard = SaveOnInterrupt()
+    trainer.add_callback(guard)
+    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    return not guard.interrupted
+
+
+def curves(trainer: Trainer) -> list[dict[str, float]]:
+    """Loss and held-out F1 by step, for the plot and for metrics.json."""
+    names = {"loss": "loss", "eval_loss": "eval_loss", "eval_f1": "f1"}
+    return [
+        {"step": record["step"], **{names[key]: record[key] for key in names if key in record}}
+        for record in trainer.state.log_history
+        if names.keys() & record.keys()
+    ]
+
+
+def predictor(trainer: Trainer, rows: datasets.Dataset) -> Predict:
+    """Logits of chosen rows by any model of the same kind, in float32, batched by the trainer's settings."""
+
+    def predict(model: PreTrainedModel, chosen: Sequence[int]) -> NDArray[np.float32]:
+        arguments = TrainingArguments(
+            output_dir=trainer.args.output_dir,
+            per_device_eval_batch_size=trainer.args.per_device_eval_batch_size,
+            report_to="none",
+            use_cpu=trainer.args.use_cpu,
+        )
+        scorer = Trainer(model=model, args=arguments, data_collator=trainer.data_collator)
+        return np.asarray(scorer.predict(rows.select(chosen)).predictions, np.float32)
+
+    return predict
+
+
+def summary(trainer: Trainer) -> Mapping[str, Any]:
+    """How the training went: steps, epochs, seconds, the best F1 and its step, and the curves."""
+    state = trainer.state
+    seconds = next((r["train_runtime"] for r in reversed(state.log_history) if "train_runtime" in r), None)
+    return {
+        "steps": state.global_step,
+        "epochs": state.epoch,
+        "seconds": seconds,
+        "best_f1": state.best_metric,
+        "best_step": state.best_global_step,
+        "curves": curves(trainer),
+    }
+
+
+def has_bfloat16() -> bool:
+    """Whether the device has bfloat16 products: newer CUDA devices, CPUs with AVX512-BF16."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.backends.cpu.get_cpu_capability() and torch.cpu._is_avx512_bf16_supported())
+
+
+def verdict(metrics: Mapping[str, Any]) -> str:
+    """One line for the end of a run."""
+    report = metrics["report"]
+    score, error = report["f1"], report["calibration_error"]["value"]
+    interval = f"{score['low']:.4f} to {score['high']:.4f}"
+    texts = f"{report['texts']:,} {metrics['evaluated_on']} texts"
+    return f"F1 {score['value']:.4f} ({interval}), ECE {error:.4f} on {texts}"
