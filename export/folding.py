@@ -1,18 +1,4 @@
-"""The algebra that removes MobileBERT's norms: every NoNorm vanishes into its neighbours, exactly.
-
-NoNorm is `y = w*x + b` per channel (MobileBERT, arXiv:2004.02984, section 3.3). A residual stream is kept as
-
-    h = C*u + e          C, e: [width] constants known at export; u: what the graph computes
-
-so that a block `h' = w*(D x + d + h) + b` becomes one matrix product with the residual as its addend,
-
-    u' = (D/C) x + u     C' = w*C,  e' = w*(d + e) + b
-
-and a reader of the stream, `W h + v`, becomes `(W*C) u + (W e + v)`. Everything is float64 until the graph is
-written. Three more identities save work: a bottleneck and the query, key or value behind it are both linear,
-so they compose into one matrix; the key's bias shifts all scores of a query alike, which softmax ignores;
-and attention weights sum to 1, so the value's bias passes through attention unchanged and folds behind it.
-"""
+"""Folds a checkpoint: walks its layers and applies `algebra` to every norm, bottleneck and bias there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,37 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.algebra import (
+    Array,
+    Linear,
+    Norm,
+    Stream,
+    Update,
+    apply_norm,
+    bias_of,
+    compose,
+    read_stream,
+    stack,
+    update_stream,
+)
 from export.config import ModelConfig
 
-Array = NDArray[np.float64]
 Weights = Mapping[str, NDArray[Any]]
-
-# Past these bounds a stream's scale is reset by an explicit multiplication, far from float32's own limits.
-SCALE_BOUNDS = (2.0**-20, 2.0**20)
-
-
-@dataclass(frozen=True)
-class Linear:
-    """`y = weight @ x + bias`; weight [out, in], bias [out] or none."""
-
-    weight: Array
-    bias: Array | None = None
-
-
-@dataclass(frozen=True)
-class Norm:
-    """NoNorm: `y = weight*x + bias`, both [width]."""
-
-    weight: Array
-    bias: Array
-
-
-@dataclass(frozen=True)
-class Stream:
-    """What the graph's tensor u means: `h = scale*u + offset`, both [width]."""
-
-    scale: Array
-    offset: Array
 
 
 @dataclass(frozen=True)
@@ -69,14 +40,6 @@ class LayerStreams:
     context: Stream
     narrow: tuple[Stream, ...]
     wide: Stream
-
-
-@dataclass(frozen=True)
-class Update:
-    """`u' = factor * (weight @ x + u)`: a block's last product and its residual; factor [width] is rare."""
-
-    weight: Array
-    factor: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -123,38 +86,6 @@ class Folded:
     layers: tuple[Layer, ...]
     pooler: Linear | None
     classifier: Linear
-
-
-def read_stream(stream: Stream, dense: Linear) -> Linear:
-    """`W h + v` as a function of u: `(W*C) u + (W e + v)`."""
-    return Linear(dense.weight * stream.scale, _bias(dense) + dense.weight @ stream.offset)
-
-
-def update_stream(stream: Stream, dense: Linear, norm: Norm) -> tuple[Update, Stream]:
-    """`h' = w*(D x + d + h) + b` as `u' = u + (D/C) x` and the stream that u' belongs to.
-
-    Where `C' = w*C` holds a (nearly) zero or huge entry, u' is multiplied by C' and the scale restarts at 1.
-    """
-    weight = dense.weight / stream.scale[:, None]
-    after = Stream(norm.weight * stream.scale, norm.weight * (_bias(dense) + stream.offset) + norm.bias)
-    if _in_bounds(after.scale):
-        return Update(weight), after
-    return Update(weight, factor=after.scale), Stream(np.ones_like(after.scale), after.offset)
-
-
-def compose(outer: Linear, inner: Linear) -> Linear:
-    """`outer(inner(x))` as one product."""
-    return Linear(outer.weight @ inner.weight, outer.weight @ _bias(inner) + _bias(outer))
-
-
-def apply_norm(norm: Norm, dense: Linear) -> Linear:
-    """`norm(dense(x))` as one product."""
-    return Linear(norm.weight[:, None] * dense.weight, norm.weight * _bias(dense) + norm.bias)
-
-
-def stack(parts: list[Linear]) -> Linear:
-    """Products of the same input, one below the other."""
-    return Linear(np.concatenate([p.weight for p in parts]), np.concatenate([_bias(p) for p in parts]))
 
 
 def fold(config: ModelConfig, weights: Weights) -> Folded:
@@ -215,11 +146,11 @@ def _fold_embeddings(config: ModelConfig, source: _Source) -> tuple[Array, Array
 def _fold_layer(config: ModelConfig, source: _Source, wide: Stream) -> tuple[Layer, Stream]:
     start, query, key, value = _attention_inputs(config, source)
     root = config.head_size**-0.5
-    query = Linear(query.weight * root, _bias(query) * root)
+    query = Linear(query.weight * root, bias_of(query) * root)
     start, query, key, value = (read_stream(wide, each) for each in (start, query, key, value))
     read = stack([start, query, _unbiased(key), _unbiased(value)])
     ones, zeros = np.ones(config.intra_bottleneck_size), np.zeros(config.intra_bottleneck_size)
-    start_stream, context = Stream(ones, zeros), Stream(ones, _bias(value))
+    start_stream, context = Stream(ones, zeros), Stream(ones, bias_of(value))
     attention, narrow = update_stream(
         start_stream,
         read_stream(context, source.dense("attention.output.dense")),
@@ -236,7 +167,7 @@ def _fold_layer(config: ModelConfig, source: _Source, wide: Stream) -> tuple[Lay
         read_stream(narrow, source.dense("output.bottleneck.dense")),
         source.norm("output.bottleneck.LayerNorm"),
     )
-    scores = Stream(ones / root, zeros), Stream(ones, _bias(key))
+    scores = Stream(ones / root, zeros), Stream(ones, bias_of(key))
     streams = LayerStreams(*scores, context, tuple(states), wide)
     return Layer(read, attention, tuple(feed_forward), output, streams), wide
 
@@ -261,12 +192,3 @@ def _attention_inputs(config: ModelConfig, source: _Source) -> tuple[Linear, Lin
 
 def _unbiased(dense: Linear) -> Linear:
     return Linear(dense.weight)
-
-
-def _bias(dense: Linear) -> Array:
-    return np.zeros(len(dense.weight)) if dense.bias is None else dense.bias
-
-
-def _in_bounds(scale: Array) -> bool:
-    low, high = SCALE_BOUNDS
-    return bool(np.all((np.abs(scale) >= low) & (np.abs(scale) <= high)))

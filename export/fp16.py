@@ -19,10 +19,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from onnx import ModelProto, TensorProto
 
+from export.algebra import Array, Update
 from export.builder import GraphBuilder
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
-from export.folding import Array, Folded, Layer, Update, fold
+from export.folding import Folded, Layer, fold
 from export.graph import Precision, build_graph
 from export.ranges import tensor_ranges, update_name
 from export.scaling import LayerScales, Scales, rescale

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
+from export.algebra import Array, Linear, Update
 from export.builder import CONTRIB, GraphBuilder
 from export.checkpoint import Checkpoint
-from export.folding import Array, Folded, Layer, Linear, Update
+from export.folding import Folded, Layer
 from export.packing import Packed, Vocabulary, pack_rows
 
 # Parts of Layer.read, in order.

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
+from export.algebra import Array, Linear
 from export.builder import CONTRIB, GraphBuilder
 from export.checkpoint import Checkpoint
-from export.folding import Array, Folded, Linear, fold
+from export.folding import Folded, fold
 from export.graph import Precision, build_graph
 from export.int8_equalize import divide_ranges, equalizing_scales
 from export.int8_weights import quantize_weight

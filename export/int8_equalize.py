@@ -14,7 +14,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from export.folding import Array, Folded, Layer
+from export.algebra import Array
+from export.folding import Folded, Layer
 from export.ranges import Ranges, narrow_names, update_name
 from export.scaling import LayerScales, Scales
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.folding import Array
+from export.algebra import Array
 
 MAX_CODE = 127
 MAX_BIAS = 2**30

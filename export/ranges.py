@@ -1,7 +1,7 @@
 """Ranges of the folded graph's tensors, from ranges that were measured on the unfolded model.
 
 A checkpoint ships per-channel quantiles of what its modules compute on real texts. The graph computes affine
-images of those, `h = C*u + e` (see `folding`), so its own quantiles follow without data: `u = (h - e) / C`,
+images of those, `h = C*u + e` (see `algebra`), so its own quantiles follow without data: `u = (h - e) / C`,
 in reverse order where C is negative. A checkpoint without them is measured instead.
 
 Ranges are a mapping from a tensor's name in the graph to float64 [quantiles, channels]; the first row is the
@@ -15,8 +15,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
+from export.algebra import Array, Stream, Update
 from export.checkpoint import Checkpoint, CheckpointError
-from export.folding import Array, Folded, Layer, Stream, Update
+from export.folding import Folded, Layer
 from export.graph import Precision, build_graph
 from export.texts import tokenized_texts
 

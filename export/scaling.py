@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from export.folding import Array, FeedForward, Folded, Layer, LayerStreams, Linear, Stream, Update
+from export.algebra import Array, Linear, Stream, Update
+from export.folding import FeedForward, Folded, Layer, LayerStreams
 
 
 @dataclass(frozen=True)

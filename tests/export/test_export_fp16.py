@@ -8,11 +8,12 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from export.algebra import Update
 from export.api import build_fp32
 from export.checkpoint import load_checkpoint
 from export.emulation import emulate_half
 from export.errors import ExportError
-from export.folding import Update, fold
+from export.folding import fold
 from export.fp16 import (
     DRIFT,
     PEAK,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from export.folding import (
+from export.algebra import (
     SCALE_BOUNDS,
     Linear,
     Norm,
