@@ -1,16 +1,28 @@
 """A checkpoint that every contestant of the benchmarks can load, and what transformers says about it."""
 
-import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
+
+from benchmarks.arena import Arena, FlaskChoice, open_arena
+from benchmarks.contestants import FLASK_BEST, FLASK_LATENCY
+from benchmarks.model_repository import publish_ours
+from benchmarks.random_checkpoint import make_random_checkpoint
+from benchmarks.rivals.flask_server import FlaskSettings
+from benchmarks.rivals.padded_models import add_padded_models
+from benchmarks.settings import QUICK
+from benchmarks.stage import Stage
+from benchmarks.texts import LENGTHS, Review, Texts, token_ids
 
 TEXTS = (
     "good film",
-    "a bad film with no plot at all",
-    "this was the best story of her life, really",
+    "a bad film with no plot",
+    "the best story of her life, really",
     "the " * 40,
+    "bad bad",
+    "",
 )
 
 
@@ -21,29 +33,59 @@ def texts() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def padded_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny checkpoint with a zero embedding for [PAD].
+def bench_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two random layers that every precision's check accepts; [PAD] has a zero embedding.
 
     MobileBERT's trigram input sees the token after a text's last one, so with any other embedding
     transformers' own logits depend on whether a text was padded.
     """
-    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("padded") / "checkpoint"))
-    weights = load_file(folder / "model.safetensors")
-    weights["mobilebert.embeddings.word_embeddings.weight"][0] = 0
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
+    return make_random_checkpoint(tiny_checkpoint, tmp_path_factory.mktemp("random"), layers=2)
 
 
 @pytest.fixture(scope="session")
-def torch_labels(padded_checkpoint: Path) -> list[str]:
+def bench_repository(bench_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ours in every precision and the padded rival, as a run publishes them."""
+    repository = tmp_path_factory.mktemp("bench") / "models"
+    publish_ours(bench_checkpoint, repository)
+    add_padded_models(bench_checkpoint, repository)
+    return repository
+
+
+@pytest.fixture(scope="session")
+def arena(bench_checkpoint: Path, bench_repository: Path) -> Iterator[Arena]:
+    """Live: Triton with ours and the padded rival, and the Flask app with two workers."""
+    choice = FlaskChoice(FlaskSettings(workers=2, torch_threads=1, fast_dtype="bfloat16", batch_size=2))
+    flask = {FLASK_BEST: choice, FLASK_LATENCY: choice}
+    with open_arena(bench_checkpoint, bench_repository, flask) as live:
+        yield live
+
+
+@pytest.fixture(scope="session")
+def stage(bench_checkpoint: Path, bench_repository: Path, texts: list[str]) -> Stage:
+    """Sizes so small that a section takes seconds."""
+    tiny = replace(
+        QUICK,
+        window=0.1,
+        table_rounds=2,
+        multiple_queries=2,
+        all_queries=3,
+        perf_window=0.5,
+        batch_sizes=(1, 16),
+        in_process_texts=8,
+    )
+    counts = [len(ids) for ids in token_ids(bench_checkpoint, [Review(text, 0) for text in texts])]
+    reviews = [
+        Review(text, count, number % 2)
+        for number, (text, count) in enumerate(zip(texts, counts, strict=True))
+    ]
+    sent = Texts(dict.fromkeys(LENGTHS, 4 * reviews), "made-up texts")
+    return Stage(bench_checkpoint, bench_repository, sent, tiny, lambda step: None)
+
+
+@pytest.fixture(scope="session")
+def torch_labels(bench_checkpoint: Path) -> list[str]:
     """Labels of transformers' model for the texts, each alone and unpadded: the oracle."""
-    return _labels(padded_checkpoint)
-
-
-@pytest.fixture(scope="session")
-def tiny_labels(tiny_checkpoint: Path) -> list[str]:
-    """The same for the checkpoint that the shared server serves."""
-    return _labels(tiny_checkpoint)
+    return _labels(bench_checkpoint)
 
 
 def _labels(checkpoint: Path) -> list[str]:
@@ -54,4 +96,5 @@ def _labels(checkpoint: Path) -> list[str]:
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     with torch.inference_mode():
         best = [int(model(**tokenizer(text, return_tensors="pt")).logits.argmax()) for text in TEXTS]
+    assert len(set(best)) == 2, "texts of one label only cannot show a mix-up"
     return [model.config.id2label[number] for number in best]

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import psutil
@@ -5,13 +6,15 @@ import pytest
 import torch
 
 from benchmarks.callers import flask_caller
+from benchmarks.contestants import FLASK_BEST, SENTIMENT
 from benchmarks.rivals.flask_app import create_app
 from benchmarks.rivals.flask_server import FlaskServer, FlaskSettings, recommended
+from benchmarks.rivals.gunicorn_config import READY
 
 
 @pytest.fixture(scope="module")
-def flask_client(padded_checkpoint: Path):
-    return create_app(str(padded_checkpoint), torch.bfloat16, batch_size=2).test_client()
+def flask_client(bench_checkpoint: Path):
+    return create_app(str(bench_checkpoint), torch.bfloat16, batch_size=2).test_client()
 
 
 @pytest.mark.parametrize("endpoint", ["single", "fast_single"])
@@ -27,15 +30,24 @@ def test_batch_endpoints_answer_in_order(flask_client, texts, torch_labels, endp
     assert [row["prediction"] for row in rows] == torch_labels
 
 
-def test_live_app_answers_and_leaves_no_process(padded_checkpoint: Path, texts, torch_labels) -> None:
-    with FlaskServer(padded_checkpoint, FlaskSettings(workers=1, torch_threads=1)) as server:
-        pid = server.pid
-        assert flask_caller(server.url, "single")(texts) == torch_labels
-        assert flask_caller(server.url, "batch")(texts) == torch_labels
-        workers = psutil.Process(pid).children()
-        assert len(workers) == 1
-    assert not psutil.pid_exists(pid)
-    assert not any(worker.is_running() for worker in workers)
+@pytest.mark.parametrize("endpoint", ["single", "batch", "fast_batch"])
+def test_live_app_gives_our_models_labels(arena, texts, torch_labels, endpoint) -> None:
+    flask = arena.contestants[FLASK_BEST]
+    assert flask_caller(flask.base_url, endpoint)(texts) == torch_labels
+    assert arena.contestants[SENTIMENT].batch(texts) == torch_labels
+
+
+def test_all_workers_were_waited_for(arena) -> None:
+    assert len(psutil.Process(arena.contestants[FLASK_BEST].pid).children()) == 2
+
+
+def test_stopping_leaves_no_process_behind(tmp_path: Path, monkeypatch) -> None:
+    script = f"import subprocess, sys; print({READY!r}, flush=True); subprocess.run(['sleep', '60'])"
+    monkeypatch.setattr(FlaskServer, "_command", lambda self: [sys.executable, "-c", script])
+    with FlaskServer(tmp_path, FlaskSettings(workers=1)) as server:
+        processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children()]
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    assert not alive
 
 
 def test_recommended_setting_is_two_workers_a_core() -> None:

@@ -19,8 +19,8 @@ def test_textson_each_core_come_back_in_order() -> None:
     assert run([[0] * length for length in lengths])[:, 0].tolist() == lengths
 
 
-def test_torch_runner_gives_the_same_logits_alone_and_padded(padded_checkpoint: Path, texts) -> None:
-    run = torch_runner(padded_checkpoint, cores=1)
-    ids = token_ids(padded_checkpoint, [Review(text, 0) for text in texts])
+def test_torch_runner_gives_the_same_logits_alone_and_padded(bench_checkpoint: Path, texts) -> None:
+    run = torch_runner(bench_checkpoint, cores=1)
+    ids = token_ids(bench_checkpoint, [Review(text, 0) for text in texts])
     alone = np.concatenate([run([row]) for row in ids])
     assert run(ids) == pytest.approx(alone, abs=1e-4)
