@@ -1,17 +1,20 @@
 """The command line of the benchmarks: a thin shell over `run`, `report` and `perf_analyzer.fetch`."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.paths import RESULTS, SHIPPED_CHECKPOINT
+from benchmarks.paths import CACHE, RESULTS, SHIPPED_CHECKPOINT
+
+if TYPE_CHECKING:
+    from benchmarks.settings import Settings
 
 app = typer.Typer(add_completion=False, help="Measure the served classifier against its rivals.")
 console = Console(stderr=True)
@@ -39,7 +42,9 @@ def _one_line_errors() -> Iterator[None]:
 @app.callback(invoke_without_command=True)
 def run(
     context: typer.Context,
-    quick: Annotated[bool, typer.Option("--quick", help="About 3 minutes: a first look.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A first look in some 5 minutes, kept in .cache/.")
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="Bulk scoring up to 25,000 reviews.")] = False,
     section: Annotated[
         list[str] | None,
@@ -52,28 +57,38 @@ def run(
     if context.invoked_subcommand:
         return
     with _one_line_errors():
-        from benchmarks import machine
-        from benchmarks.report.render import render
-        from benchmarks.run import run_everything
-        from benchmarks.sections import Sections
         from benchmarks.settings import DEFAULT, FULL, QUICK
-        from benchmarks.store import Store
 
-        _silence_libraries()
-        store = Store(results or RESULTS / machine.slug(machine.describe()))
-        sections = Sections(store.load() if section else store, section or ())
-        settings = QUICK if quick else FULL if full else DEFAULT
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task("starting", total=None)
-            show = console.log if not console.is_terminal else None
-            run_everything(
-                checkpoint,
-                settings,
-                sections,
-                lambda step: show(step) if show else progress.update(task, description=step),
-            )
-        console.print(f"report: {render(store)}")
+        _measure(checkpoint, QUICK if quick else FULL if full else DEFAULT, section or [], results)
+
+
+def _measure(checkpoint: Path, settings: "Settings", only: list[str], results: Path | None) -> None:
+    from benchmarks import machine
+    from benchmarks.report.render import render
+    from benchmarks.run import run_everything
+    from benchmarks.sections import Sections
+    from benchmarks.store import Store
+
+    _silence_libraries()
+    # A first look must not replace the tracked results of a whole run.
+    home = CACHE / settings.name if settings.name == "quick" else RESULTS
+    store = Store(results or home / machine.slug(machine.describe()))
+    sections = Sections(store.load() if only else store, only)
+    with _progress() as show:
+        run_everything(checkpoint, settings, sections, show)
+    console.print(f"report: {render(store)}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A spinner on a terminal, a line a step elsewhere."""
+    if not console.is_terminal:
+        yield console.log
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("starting", total=None)
+        yield lambda step: progress.update(task, description=step)
 
 
 @app.command("report")

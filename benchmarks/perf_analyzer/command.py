@@ -51,23 +51,27 @@ def run(
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        texts = write_input(reviews, folder / "texts.json")
-        command = [
-            str(BINARY),
-            *("-m", model, "-u", url, "-i", protocol),
-            *("--input-data", str(texts), "-f", str(folder / "report.csv"), "--verbose-csv"),
-            *("--profile-export-file", str(folder / "profile.json")),
-            # Stable means three windows within 999%: always three, never a search for quieter ones.
-            *("-p", str(int(1000 * window)), "-s", "999"),
-            *load.arguments(),
-        ]
-        done = _execute(command)
+        write_input(reviews, folder / "texts.json")
+        command = [str(BINARY), "-m", model, "-u", url, "-i", protocol, *_files(folder), *load.arguments()]
+        # Stable means three windows within 999%: always three, never a search for quieter ones.
+        done = _execute([*command, "-p", str(int(1000 * window)), "-s", "999"])
         if done.returncode or not (folder / "report.csv").is_file():
             lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
             raise BenchmarkError(f"perf_analyzer failed on {model}: {' '.join(lines[-2:])}")
         row = parse_csv((folder / "report.csv").read_text(encoding="utf-8"))[0]
         samples = parse_latencies((folder / "profile.json").read_text(encoding="utf-8"))
     return Measurement(model, protocol, load.concurrency, load.requests_per_second, row, samples)
+
+
+def _files(folder: Path) -> list[str]:
+    report = ["-f", str(folder / "report.csv"), "--verbose-csv"]
+    return [
+        "--input-data",
+        str(folder / "texts.json"),
+        *report,
+        "--profile-export-file",
+        str(folder / "profile.json"),
+    ]
 
 
 def _execute(command: list[str]) -> subprocess.CompletedProcess[str]:

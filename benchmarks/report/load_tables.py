@@ -2,7 +2,7 @@
 
 from benchmarks import contestants as names
 from benchmarks.perf_analyzer.results import Measurement
-from benchmarks.report.figures import Figures, best, precision_of
+from benchmarks.report.figures import Figures, Point, best, precision_of
 from benchmarks.report.markdown import Cell, table
 from benchmarks.report.targets import CROWD
 
@@ -10,33 +10,28 @@ from benchmarks.report.targets import CROWD
 def headline(figures: Figures, checkpoint: str) -> str:
     """One row a contestant: latency alone, throughput and latency in a crowd, both against Flask's best."""
     flask = best(figures.point(checkpoint, key, CROWD) for key in names.FLASK)
-    rows: list[list[Cell]] = []
-    for key, label in names.LABELS.items():
-        alone, crowd = figures.point(checkpoint, key, 1), figures.point(checkpoint, key, CROWD)
-        if not alone and not crowd:
-            continue
-        times = crowd.reviews_per_second / flask.reviews_per_second if crowd and flask else None
-        rows.append(
-            [
-                label,
-                alone.p50_ms if alone else None,
-                alone.p99_ms if alone else None,
-                crowd.reviews_per_second if crowd else None,
-                crowd.p50_ms if crowd else None,
-                crowd.p99_ms if crowd else None,
-                f"{times:.2f}x" if times else None,
-            ]
-        )
-    headings = [
-        "",
-        "p50 ms, 1 client",
-        "p99 ms",
-        f"reviews/s, {CROWD} clients",
-        "p50 ms",
-        "p99 ms",
-        "vs Flask",
+    rows = [
+        [
+            label,
+            *_alone(figures.point(checkpoint, key, 1)),
+            *_crowd(figures.point(checkpoint, key, CROWD), flask),
+        ]
+        for key, label in names.LABELS.items()
+        if figures.point(checkpoint, key, 1)
     ]
-    return table(headings, rows)
+    crowd_headings = [f"reviews/s, {CROWD} clients", "p50 ms", "p99 ms", "against Flask"]
+    return table(["", "p50 ms, 1 client", "p99 ms", *crowd_headings], rows)
+
+
+def _alone(point: Point | None) -> list[Cell]:
+    return [point.p50_ms, point.p99_ms] if point else [None, None]
+
+
+def _crowd(point: Point | None, flask: Point | None) -> list[Cell]:
+    if not point:
+        return [None] * 4
+    times = f"{point.reviews_per_second / flask.reviews_per_second:.2f}x" if flask else None
+    return [point.reviews_per_second, point.p50_ms, point.p99_ms, times]
 
 
 def load_curves(figures: Figures, checkpoint: str) -> str:

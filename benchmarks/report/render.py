@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.paths import ROOT
+from benchmarks.paths import RESULTS, ROOT
 from benchmarks.report import load_tables, plots
 from benchmarks.report.chapters import CHAPTERS
 from benchmarks.report.figures import Figures
@@ -16,14 +16,15 @@ BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
 def render(store: Store) -> Path:
-    """Write report.md, headline.md and the plots beside raw.json; refresh the README's excerpt."""
+    """Write report.md, headline.md and the plots beside raw.json; of tracked results, the README's excerpt."""
     figures = Figures(store)
     pictures = plots.draw_all(figures, DEEP, caption(figures), store.folder) if store.get(DEEP) else []
     path = store.folder / "report.md"
     write_atomically(path, report(figures, [picture.name for picture in pictures]))
     excerpt = headline(figures, store.folder)
     write_atomically(store.folder / "headline.md", excerpt)
-    refresh_readme(ROOT / "README.md", excerpt)
+    if store.folder.is_relative_to(RESULTS):
+        refresh_readme(ROOT / "README.md", excerpt)
     return path
 
 
