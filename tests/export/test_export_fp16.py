@@ -43,6 +43,20 @@ def _calm_attention(model: torch.nn.Module) -> None:
         layer.attention.self.query.weight.mul_(0.3)
 
 
+def _scale_wide_stream(layer: torch.nn.Module, read: torch.Tensor, written: torch.Tensor) -> torch.nn.Module:
+    """Divide what a layer reads from the wide stream, multiply what it adds; returns its last bottleneck."""
+    for reader in (
+        layer.bottleneck.input.dense,
+        layer.bottleneck.attention.dense,
+        layer.attention.self.value,
+    ):
+        reader.weight.div_(read)
+    expansion = layer.output.bottleneck
+    expansion.dense.weight.mul_(written.reshape(-1, 1))
+    expansion.dense.bias.mul_(written)
+    return expansion
+
+
 def _inflate_channels(model: torch.nn.Module) -> None:
     """Raise a third of the wide stream's channels to 1e7 and more, and let their readers take that back.
 
@@ -55,15 +69,7 @@ def _inflate_channels(model: torch.nn.Module) -> None:
     embeddings.weight.mul_(factor)
     embeddings.bias.mul_(factor)
     for layer in model.mobilebert.encoder.layer:
-        for reader in (
-            layer.bottleneck.input.dense,
-            layer.bottleneck.attention.dense,
-            layer.attention.self.value,
-        ):
-            reader.weight.div_(factor)
-        expansion = layer.output.bottleneck
-        expansion.dense.weight.mul_(factor[:, None])
-        expansion.dense.bias.mul_(factor)
+        expansion = _scale_wide_stream(layer, factor, factor)
         expansion.LayerNorm.bias.mul_(factor)
     model.mobilebert.pooler.dense.weight.div_(factor)
 
@@ -72,15 +78,7 @@ def _grow_by_layer(model: torch.nn.Module) -> None:
     """Let norms double the wide stream layer by layer, as the public model's do, past 1e7."""
     growth = 1.0
     for layer in model.mobilebert.encoder.layer:
-        for reader in (
-            layer.bottleneck.input.dense,
-            layer.bottleneck.attention.dense,
-            layer.attention.self.value,
-        ):
-            reader.weight.div_(growth)
-        expansion = layer.output.bottleneck
-        expansion.dense.weight.mul_(0.3 * growth)
-        expansion.dense.bias.mul_(0.3 * growth)
+        expansion = _scale_wide_stream(layer, torch.tensor(growth), torch.tensor(0.3 * growth))
         expansion.LayerNorm.weight.mul_(2 / expansion.LayerNorm.weight.mean())
         growth *= 2.3
     model.mobilebert.pooler.dense.weight.div_(growth)
