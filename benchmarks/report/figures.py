@@ -65,13 +65,19 @@ class Figures:
         return best_peak(peaks, precision) if peaks else float("nan")
 
     def in_process(self, checkpoint: str) -> dict[tuple[str, int], float]:
-        """Reviews per second by (runner, rows of a batch): medians over rounds."""
+        """Reviews per second by (runner, rows of a run): medians over rounds."""
+        return self._in_process(checkpoint, "reviews")
+
+    def in_process_tokens(self, checkpoint: str) -> dict[tuple[str, int], float]:
+        """The same in tokens per second."""
+        return self._in_process(checkpoint, "tokens")
+
+    def _in_process(self, checkpoint: str, counted: str) -> dict[tuple[str, int], float]:
         rows = self.section(checkpoint, "in_process", [])
-        keys = dict.fromkeys((row["runner"], row["rows"]) for row in rows)
-        return {
-            key: median([r["reviews"] / r["seconds"] for r in rows if (r["runner"], r["rows"]) == key])
-            for key in keys
-        }
+        speeds: dict[tuple[str, int], list[float]] = {}
+        for row in rows:
+            speeds.setdefault((row["runner"], row["rows"]), []).append(row[counted] / row["seconds"])
+        return {key: median(values) for key, values in speeds.items()}
 
 
 def precision_of(contestant: str) -> str:

@@ -16,7 +16,7 @@ BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
 def render(store: Store) -> Path:
-    """Write report.md, headline.md and the plots beside raw.json; of tracked results, the README's excerpt."""
+    """Write report.md, headline.md and plots beside raw.json; tracked results also go into the README."""
     figures = Figures(store)
     pictures = plots.draw_all(figures, DEEP, caption(figures), store.folder) if store.get(DEEP) else []
     path = store.folder / "report.md"

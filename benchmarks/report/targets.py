@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from benchmarks import contestants as names
-from benchmarks.report.figures import Figures, Point, best
+from benchmarks.report.figures import Figures, Point, best, precision_of
 from benchmarks.run import DEEP
 
 CROWD = 16
@@ -79,6 +79,17 @@ def _speeds(ours: Point | None, rival: Point | None) -> str:
 def _tritons_share(figures: Figures) -> Target:
     layers = figures.section(DEEP, "layers", {})
     shares = {key: layers[key]["outside_runs"] for key in names.OURS if key in layers}
-    detail = ", ".join(f"`{key}` {100 * share:.1f}%" for key, share in shares.items()) or "not measured"
+    shown = (f"`{key}` {100 * share:.1f}%{_of_ceiling(figures, key)}" for key, share in shares.items())
+    detail = ", ".join(shown) or "not measured"
     worst = 100 * max(shares.values(), default=math.nan)
     return Target("Time outside the model's runs at 8 clients", worst, 10.0, True, detail, "%")
+
+
+def _of_ceiling(figures: Figures, key: str) -> str:
+    """How much of the same session in process, a text on each core, comes through at 8 clients."""
+    runner = f"packed {precision_of(key)}, a text a core"
+    ceiling = figures.in_process_tokens(DEEP).get((runner, 1))
+    if not ceiling:
+        return ""
+    share = figures.section(DEEP, "layers")[key]["tokens_per_second"] / ceiling
+    return f" ({100 * share:.0f}% of the tokens/s in process)"
