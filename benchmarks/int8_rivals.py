@@ -1,34 +1,41 @@
 """The ways to run 8-bit products that int8 was chosen from: `python -m benchmarks.int8_rivals [--layers 24]`.
 
 Every rival writes the same folded graph through `export.graph.Precision`; all run in turn on the same tokens.
-OpenVINO takes part where ONNX Runtime has it (`pip install onnxruntime-openvino` in an environment of its own).
+OpenVINO takes part where ONNX Runtime has it (`pip install onnxruntime-openvino`, in its own environment).
 """
 
-import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import typer
-from onnx import ModelProto, TensorProto
-from onnxruntime import InferenceSession, SessionOptions, get_available_providers
+from numpy.typing import NDArray
+from onnxruntime import get_available_providers
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.openvino_encoder import OPENVINO, Encoder, open_session
 from export.builder import CONTRIB, GraphBuilder
 from export.checkpoint import Checkpoint, load_checkpoint
 from export.folding import Linear, fold
 from export.graph import Precision, build_graph
 from export.int8 import Int8, Int8Options, build_int8, quantized_parts
-from export.int8_tune import deepened
 from export.int8_weights import quantize_weight
 
 SHAPES = {"8 x 128 tokens": [128] * 8, "1 x 285 tokens": [285]}
-OPENVINO = "OpenVINOExecutionProvider"
 BLOCK = 128
+
+
+class Session(Protocol):
+    """What is asked of a contestant."""
+
+    def run(self, names: list[str], feed: dict[str, NDArray[Any]]) -> Any:
+        """Values of the outputs `names`."""
 
 
 class Dynamic(Precision):
@@ -119,35 +126,35 @@ class QuantizeDequantize(Int8):
         return name
 
     def _product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
-        weight, scales, zeros, bias = self._weight(g, name, x, dense, transpose=True)
-        values = self._encoded(g, x)
-        decoded = g.node("DequantizeLinear", values, *self._affine(g, x), name=f"{name}.decoded")
-        weight = g.node("DequantizeLinear", weight, scales, zeros, axis=1, name=f"{name}.weights")
+        codes, scales, zeros, bias = self._weight(g, name, x, dense, transpose=True)
+        decoded = g.node("DequantizeLinear", self._encoded(g, x), *self._affine(g, x), name=f"{name}.decoded")
+        weight = g.node("DequantizeLinear", codes, scales, zeros, axis=1, name=f"{name}.weights")
         wanted = np.zeros(len(dense.weight)) if dense.bias is None else dense.bias
-        steps = quantize_weight(dense.weight, wanted, float(self._affines[x].scale)).scales
-        steps = g.constant(f"{name}.steps", steps * self._affines[x].scale)
-        addend = g.node("DequantizeLinear", bias, steps, axis=0, name=f"{name}.addends")
+        scale = self._affines[x].scale
+        steps = quantize_weight(dense.weight, wanted, float(scale)).scales * scale
+        addend = g.node("DequantizeLinear", bias, g.constant(f"{name}.steps", steps), axis=0)
         return g.node("Gemm", decoded, weight, addend, name=name)
 
 
-class Plain(Precision):
-    """Attention in standard operators, without which OpenVINO takes the graph to pieces."""
+def deepened(checkpoint: Checkpoint, layers: int) -> Checkpoint:
+    """The checkpoint's layers repeated to a depth of `layers`: for timing, its answers mean nothing."""
+    own = checkpoint.config.num_hidden_layers
+    return replace(
+        checkpoint,
+        config=replace(checkpoint.config, num_hidden_layers=layers),
+        weights=dict(_repeat(checkpoint.weights, own, layers)),
+        ranges=dict(_repeat(checkpoint.ranges, own, layers)),
+    )
 
-    def attend(self, g, name, query, key, value, lengths, heads, scale):  # type: ignore[no-untyped-def]
-        def split(x: str, order: list[int]) -> str:
-            return g.node("Transpose", g.node("Reshape", x, [0, 0, heads, -1]), perm=order)
 
-        cells = g.node("Range", 0, g.node("Gather", g.node("Shape", key), 1), 1)
-        lengths = g.node("Cast", lengths, to=TensorProto.INT64)
-        mask = g.node("Less", cells, g.node("Unsqueeze", lengths, [1, 2, 3]))
-        least = g.constant(f"{name}.least", np.float32(-1e9))
-        none = g.constant(f"{name}.none", np.float32(0))
-        scores = g.node("MatMul", split(query, [0, 2, 1, 3]), split(key, [0, 2, 3, 1]))
-        scores = g.node("Mul", scores, g.constant(f"{name}.scale", np.float32(scale)))
-        weights = g.node("Softmax", g.node("Add", scores, g.node("Where", mask, none, least)), axis=-1)
-        context = g.node("MatMul", weights, split(value, [0, 2, 1, 3]))
-        context = g.node("Transpose", context, perm=[0, 2, 1, 3])
-        return g.node("Reshape", context, [0, 0, -1], name=name)
+def _repeat(arrays, own: int, layers: int) -> Iterator[tuple[str, NDArray[np.float32]]]:  # type: ignore[no-untyped-def]
+    for name, array in arrays.items():
+        number = re.search(r"(?<=encoder\.layer\.)\d+", name)
+        if number is None:
+            yield name, array
+            continue
+        for layer in range(int(number[0]), layers, own):
+            yield f"{name[: number.start()]}{layer}{name[number.end() :]}", array
 
 
 def main(
@@ -156,29 +163,32 @@ def main(
     ),
     layers: Annotated[int, typer.Option(help="Depth of the graph.")] = 24,
     rounds: Annotated[int, typer.Option(help="Runs of each, in turn.")] = 9,
-    threads: Annotated[int, typer.Option(help="Threads of a session.")] = 2,
+    threads: Annotated[
+        int, typer.Option(help="Of a session; 1 counts processor time, on a busy machine.")
+    ] = 2,
 ) -> None:
     """Print a table: median milliseconds, and how many times as fast as fp32."""
     loaded = deepened(load_checkpoint(checkpoint), layers)
     sessions = {name: open_() for name, open_ in contestants(loaded, threads).items()}
+    clock = time.process_time if threads == 1 else time.perf_counter
     table = Table(title=f"{layers} layers, {threads} threads")
     for heading in ("", *SHAPES):
         table.add_column(heading)
-    columns = [measure(sessions, lengths, rounds) for lengths in SHAPES.values()]
+    columns = [measure(sessions, lengths, rounds, clock) for lengths in SHAPES.values()]
     for name in sessions:
         table.add_row(name, *(column[name] for column in columns))
     Console().print(table)
 
 
-def contestants(checkpoint: Checkpoint, threads: int) -> dict[str, Callable[[], InferenceSession]]:
+def contestants(checkpoint: Checkpoint, threads: int) -> dict[str, Callable[[], Session]]:
     """Rivals by name; sessions are opened by calling them."""
     folded = fold(checkpoint.config, checkpoint.weights)
     parts = quantized_parts(checkpoint, Int8Options())
 
-    def writer(precision: Precision) -> Callable[[], InferenceSession]:
+    def writer(precision: Precision) -> Callable[[], Session]:
         return lambda: open_session(build_graph(checkpoint, folded, precision), threads)
 
-    def quantized(kind: type[Int8]) -> Callable[[], InferenceSession]:
+    def quantized(kind: type[Int8]) -> Callable[[], Session]:
         return lambda: open_session(build_graph(checkpoint, parts[0], kind(*parts[1:])), threads)
 
     found = {
@@ -191,39 +201,24 @@ def contestants(checkpoint: Checkpoint, threads: int) -> dict[str, Callable[[], 
         "weights only, MatMulNBits": writer(WeightsOnly()),
     }
     if OPENVINO in get_available_providers():
-        plain = build_graph(checkpoint, folded, Plain())
-        found["OpenVINO, bf16"] = lambda: open_session(plain, threads, "bf16")
-        found["OpenVINO, fp32"] = lambda: open_session(plain, threads, "f32")
+        fp32 = build_graph(checkpoint, folded, Precision())
+        found["OpenVINO, bf16"] = lambda: Encoder(fp32, threads, "bf16")
+        found["OpenVINO, fp32"] = lambda: Encoder(fp32, threads, "f32")
     return found
 
 
-def open_session(model: ModelProto, threads: int, openvino: str = "") -> InferenceSession:
-    """A session whose threads sleep between runs, so that they do not disturb the next contestant."""
-    options = SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    if not openvino:
-        return InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-    settings = {
-        "INFERENCE_PRECISION_HINT": openvino,
-        "INFERENCE_NUM_THREADS": str(threads),
-        "NUM_STREAMS": "1",
-    }
-    provider = (OPENVINO, {"device_type": "CPU", "load_config": json.dumps({"CPU": settings})})
-    return InferenceSession(model.SerializeToString(), options, [provider])
-
-
-def measure(sessions: dict[str, InferenceSession], lengths: list[int], rounds: int) -> dict[str, str]:
+def measure(
+    sessions: dict[str, Session], lengths: list[int], rounds: int, clock: Callable[[], float]
+) -> dict[str, str]:
     """Median time by name, and the median of its ratios to fp32's in the same round."""
     ids = np.concatenate([np.arange(length) % 1000 + 1000 for length in lengths])
     feed = {"input_ids": ids, "item_lengths": np.array(lengths, dtype=np.int32)}
     times: dict[str, list[float]] = {name: [] for name in sessions}
     for _ in range(rounds + 1):
         for name, session in sessions.items():
-            started = time.perf_counter()
+            started = clock()
             session.run(["logits"], feed)
-            times[name].append(time.perf_counter() - started)
+            times[name].append(clock() - started)
     base = np.array(times["fp32"][1:])
     return {
         name: f"{median(each[1:]) * 1e3:.1f} ms, {np.median(base / np.array(each[1:])):.2f}x"

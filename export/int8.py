@@ -60,12 +60,19 @@ def build_int8(checkpoint: Checkpoint, options: Int8Options | None = None) -> Mo
         CheckpointError: the checkpoint has neither activation ranges nor golden texts to measure them on.
     """
     options = options or Int8Options()
-    folded, ranges = _equalized(checkpoint, options)
-    keep = (*options.keep, *(tail_products(folded) if options.keep_tail else ()))
-    precision = Int8(_affines(folded, ranges, options.calibration), keep)
-    model = build_graph(checkpoint, folded, precision)
+    folded, affines, keep = quantized_parts(checkpoint, options)
+    model = build_graph(checkpoint, folded, Int8(affines, keep))
     helper.set_model_props(model, {name: str(value) for name, value in asdict(options).items()})
     return model
+
+
+def quantized_parts(
+    checkpoint: Checkpoint, options: Int8Options
+) -> tuple[Folded, dict[str, Affine], tuple[str, ...]]:
+    """The equalized classifier, its tensors' scales, the products to keep. Raises as `build_int8` does."""
+    folded, ranges = _equalized(checkpoint, options)
+    keep = (*options.keep, *(tail_products(folded) if options.keep_tail else ()))
+    return folded, _affines(folded, ranges, options.calibration), keep
 
 
 def tail_products(folded: Folded) -> list[str]:

@@ -1,15 +1,12 @@
-"""How int8's options were chosen: `python -m export.int8_tune --data reviews.csv [--layers 24]`.
+"""How int8's options were chosen: `python -m export.int8_tune --data reviews.csv`.
 
-Compares calibrations, equalization and products kept in float32 with the float32 graph on labelled texts,
-ranks products by what they cost, and times both graphs in turn. Choose on data that no result is reported on.
+Compares calibrations, equalization and products kept in float32 with the float32 graph on labelled texts, and
+ranks products by what they cost. Choose on data that no result is reported on.
 """
 
-import re
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Annotated
 
 import numpy as np
@@ -29,7 +26,6 @@ from export.parity import open_session, run_rows
 from export.scores import f1_score
 
 ALPHAS = (None, 0.25, 0.5, 0.75, 1.0)
-SHAPES = {"8 x 128 tokens": [128] * 8, "1 x 285 tokens": [285], "1 x 32 tokens": [32]}
 console = Console()
 
 Logits = NDArray[np.float32]
@@ -39,9 +35,6 @@ def main(
     data: Annotated[Path, typer.Option(help="Labelled .csv, .jsonl or .parquet.")],
     checkpoint: CheckpointOption = DEFAULT_CHECKPOINT,
     limit: Annotated[int, typer.Option(help="Rows to take at random; 0 for all.")] = 1000,
-    layers: Annotated[int, typer.Option(help="Time a graph of so many layers, too.")] = 24,
-    rounds: Annotated[int, typer.Option(help="Timed runs of either graph, in turn.")] = 15,
-    threads: Annotated[int, typer.Option(help="Threads of a session.")] = 2,
 ) -> None:
     """Print the tables."""
     loaded = load_checkpoint(checkpoint)
@@ -49,8 +42,6 @@ def main(
     reference = _logits(build_fp32(loaded), sample)
     print_options(loaded, sample, reference)
     print_products(loaded, sample, reference)
-    for depth in sorted({loaded.config.num_hidden_layers, layers}):
-        print_speed(deepened(loaded, depth), rounds, threads)
 
 
 def print_options(checkpoint: Checkpoint, sample: Sample, reference: Logits) -> None:
@@ -89,41 +80,6 @@ def print_products(checkpoint: Checkpoint, sample: Sample, reference: Logits) ->
     for name in sorted(saved, key=lambda name: -saved[name]):
         table.add_row(name, f"{base - saved[name]:.4f}")
     console.print(table)
-
-
-def print_speed(checkpoint: Checkpoint, rounds: int, threads: int) -> None:
-    """Median milliseconds of fp32 and int8, run in turn, and the median of their ratios."""
-    sessions = [open_session(build(checkpoint), threads) for build in (build_fp32, build_int8)]
-    table = Table(title=f"{checkpoint.config.num_hidden_layers} layers, {threads} threads, ms")
-    for heading in ("batch", "fp32", "int8", "ratio"):
-        table.add_column(heading, justify="right")
-    for name, lengths in SHAPES.items():
-        rows = [np.arange(length) % 1000 + 1000 for length in lengths]
-        times = np.array([[_seconds(session, rows) for session in sessions] for _ in range(rounds)])[1:]
-        fp32, int8 = (f"{median(column) * 1e3:.1f}" for column in times.T)
-        table.add_row(name, fp32, int8, f"{median(times[:, 0] / times[:, 1]):.2f}")
-    console.print(table)
-
-
-def deepened(checkpoint: Checkpoint, layers: int) -> Checkpoint:
-    """The checkpoint's layers repeated to a depth of `layers`: for timing, its answers mean nothing."""
-    own = checkpoint.config.num_hidden_layers
-    return replace(
-        checkpoint,
-        config=replace(checkpoint.config, num_hidden_layers=layers),
-        weights=dict(_repeat(checkpoint.weights, own, layers)),
-        ranges=dict(_repeat(checkpoint.ranges, own, layers)),
-    )
-
-
-def _repeat(arrays, own: int, layers: int) -> Iterator[tuple[str, NDArray[np.float32]]]:  # type: ignore[no-untyped-def]
-    for name, array in arrays.items():
-        number = re.search(r"(?<=encoder\.layer\.)\d+", name)
-        if number is None:
-            yield name, array
-            continue
-        for layer in range(int(number[0]), layers, own):
-            yield f"{name[: number.start()]}{layer}{name[number.end() :]}", array
 
 
 def _candidates() -> Iterator[Int8Options]:
@@ -170,12 +126,6 @@ def _figures(found: Logits, reference: Logits, sample: Sample) -> list[str]:
 def _softmax(logits: Logits) -> Logits:
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
-
-
-def _seconds(session, rows: Sequence[NDArray[np.int64]]) -> float:  # type: ignore[no-untyped-def]
-    started = time.perf_counter()
-    run_rows(session, rows)
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -1,0 +1,124 @@
+"""OpenVINO's execution provider on the encoder of the exported graph, as a rival of int8."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession, SessionOptions
+
+from export.ranges import with_outputs
+
+OPENVINO = "OpenVINOExecutionProvider"
+RANKS: dict[str, list[str | int]] = {
+    "rows/ids": ["n", 3],
+    **{f"rows/{name}": ["b", "s"] for name in ("gather", "part1", "part2", "part3")},
+}
+
+
+class Encoder:
+    """OpenVINO on what lies behind the packing of rows, whose integers it refuses; those come as inputs."""
+
+    def __init__(self, fp32: ModelProto, threads: int, precision: str) -> None:
+        plain = with_plain_attention(fp32)
+        del plain.graph.output[:-1]
+        made = {name for node in plain.graph.node for name in node.output if name.startswith("rows/")}
+        _keep_reachable(plain, made)
+        self._names = sorted(made & {name for node in plain.graph.node for name in node.input})
+        self._packing = open_session(with_outputs(fp32, self._names), threads)
+        types = {"rows/lengths": TensorProto.INT32}
+        inputs = [
+            helper.make_tensor_value_info(name, types.get(name, TensorProto.INT64), RANKS.get(name, ["n"]))
+            for name in self._names
+        ]
+        del plain.graph.input[:]
+        plain.graph.input.extend(inputs)
+        self._session = open_session(plain, threads, precision)
+        self._feeds: dict[int, dict[str, NDArray[Any]]] = {}
+
+    def run(self, names: list[str], feed: dict[str, NDArray[Any]]) -> Any:
+        """Like InferenceSession.run; packing is done once and not timed, which flatters this rival."""
+        if id(feed) not in self._feeds:
+            self._feeds[id(feed)] = dict(zip(self._names, self._packing.run(self._names, feed), strict=True))
+        return self._session.run(names, self._feeds[id(feed)])
+
+
+def _keep_reachable(model: ModelProto, given: set[str]) -> None:
+    """Drop the nodes that the model's outputs need not, once the tensors `given` are inputs."""
+    needed, kept = {each.name for each in model.graph.output}, []
+    for node in reversed(model.graph.node):
+        if (needed - given) & set(node.output):
+            kept.append(node)
+            needed |= set(node.input)
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(kept))
+
+
+def with_plain_attention(model: ModelProto) -> ModelProto:
+    """Attention in standard operators, without which OpenVINO takes the graph to pieces."""
+    plain = ModelProto()
+    plain.CopyFrom(model)
+    del plain.graph.node[:]
+    constants: dict[str, Any] = {"plain/least": np.float32(-1e9), "plain/step": np.int64(1)}
+    constants |= {"plain/start": np.int64(0), "plain/axes": np.array([1, 2, 3]), "plain/axis": np.array(1)}
+    constants["plain/join"] = np.array([0, 0, -1])
+    for node in model.graph.node:
+        if node.op_type != "MultiHeadAttention":
+            plain.graph.node.append(node)
+            continue
+        settings = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+        constants[f"{node.name}/split"] = np.array([0, 0, settings["num_heads"], -1])
+        constants[f"{node.name}/scale"] = np.float32(settings["scale"])
+        plain.graph.node.extend(_attention(node))
+    plain.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items())
+    return plain
+
+
+def _attention(node: NodeProto) -> Iterator[NodeProto]:
+    own, (query, key, value, _, lengths) = node.name, node.input
+
+    def step(operator: str, *inputs: str, name: str, **attributes: Any) -> NodeProto:
+        named = [f"{own}/{each[1:]}" if each.startswith("/") else each for each in inputs]
+        return helper.make_node(operator, named, [f"{own}/{name}"], **attributes)
+
+    for part, source, order in (
+        ("q", query, [0, 2, 1, 3]),
+        ("k", key, [0, 2, 3, 1]),
+        ("v", value, [0, 2, 1, 3]),
+    ):
+        yield step("Reshape", source, "/split", name=f"{part}4")
+        yield step("Transpose", f"/{part}4", name=part, perm=order)
+    yield step("Shape", key, name="shape")
+    yield step("Gather", "/shape", "plain/axis", name="longest")
+    yield step("Range", "plain/start", "/longest", "plain/step", name="cells")
+    yield step("Cast", lengths, name="lengths", to=TensorProto.INT64)
+    yield step("Unsqueeze", "/lengths", "plain/axes", name="ends")
+    yield step("GreaterOrEqual", "/cells", "/ends", name="absent")
+    yield step("Cast", "/absent", name="absent32", to=TensorProto.FLOAT)
+    yield step("Mul", "/absent32", "plain/least", name="mask")
+    yield step("MatMul", "/q", "/k", name="products")
+    yield step("Mul", "/products", "/scale", name="scores")
+    yield step("Add", "/scores", "/mask", name="masked")
+    yield step("Softmax", "/masked", name="weights", axis=-1)
+    yield step("MatMul", "/weights", "/v", name="context4")
+    yield step("Transpose", "/context4", name="context", perm=[0, 2, 1, 3])
+    yield helper.make_node("Reshape", [f"{own}/context", "plain/join"], list(node.output))
+
+
+def open_session(model: ModelProto, threads: int, openvino: str = "") -> InferenceSession:
+    """A session whose threads sleep between runs, so that they do not disturb the next contestant."""
+    options = SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if not openvino:
+        return InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    settings = {
+        "INFERENCE_PRECISION_HINT": openvino,
+        "INFERENCE_NUM_THREADS": str(threads),
+        "NUM_STREAMS": "1",
+    }
+    provider = (OPENVINO, {"device_type": "CPU", "load_config": json.dumps({"CPU": settings})})
+    return InferenceSession(model.SerializeToString(), options, [provider])
