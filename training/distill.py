@@ -44,7 +44,7 @@ from training.checkpoint import Evaluation, write_checkpoint
 from training.corpus import load_corpus, load_tokenizer, stage, tokenize_corpus
 from training.data import DataError
 from training.fitting import token_counts, verdict
-from training.loops import LogitsOf, Schedule, Task, fit, predict, soft_loss
+from training.loops import LogitsOf, Schedule, Task, fit, mean_of_best_and_last, predict, soft_loss
 from training.metrics import f1, temperature
 from training.model_card import commit, environment, model_card
 from training.settings import as_hyperparameters, given_options, option, parse_settings
@@ -91,10 +91,10 @@ class Settings:
     teacher_weight: float = option(0.4, "weight of the second teacher's logits beside NB-SVM's")
     masking: float = option(0.1, "share of words masked while the student trains")
     token_budget: int = option(8192, "tokens a batch")
-    stem_tokens: int = option(24_000_000, "tokens of the stem's training")
+    stem_tokens: int = option(20_000_000, "tokens of the stem's training")
     stem_rate: float = option(1.5e-3, "learning rate of the stem")
-    grown_tokens: int = option(8_000_000, "tokens of the grown model's training")
-    grown_rate: float = option(3e-4, "learning rate of the grown model")
+    grown_tokens: int = option(10_000_000, "tokens of the grown model's training")
+    grown_rate: float = option(6e-4, "learning rate of the grown model")
     pooled_share: float = option(0.3, "weight of the mean-pooled loss beside the first token's")
     range_texts: int = option(128, "training texts that activation ranges are measured on")
     seed: int = option(17, "seed of the split, the weights and the order of texts")
@@ -219,8 +219,8 @@ if settings.teacher:
 # ## Growth
 # What the stem left out is switched on as the identity, and the last layer carries the pooled logit to the
 # first token, where `MobileBertForSequenceClassification` reads it: the grown model starts at the stem's
-# score, and learns from both teachers. The best weights on the held-out texts are kept, the untrained grown
-# model included.
+# score, and learns from both teachers. What is kept is the mean of the best weights on the held-out texts and
+# the last: steadier than either.
 
 # %%
 grow(student, head, *distilling.sample_batch(tokens["train"]))
@@ -241,6 +241,7 @@ grown_history = fit(
     lambda: held_out_f1(model_of),
     work / "grown.pt",
 )
+modules.load_state_dict(mean_of_best_and_last(work / "grown.pt"))
 
 # %% [markdown]
 # ## Calibration

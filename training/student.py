@@ -187,7 +187,7 @@ def _carry_pooled_logit(
     for feed_forward in last.ffn:
         nn.init.zeros_(feed_forward.output.dense.weight)
     nn.init.zeros_(last.output.dense.weight)
-    scale = 1 / head.weight.pow(2).sum(dim=1).sqrt()
+    scale = 1 / head.weight.pow(2).sum(dim=1).sqrt().clamp_min(1e-6)  # a head that learnt nothing is zero
     for j in range(labels):
         for k in range(heads):
             attention.self.value.weight[k * size + j] = head.weight[j] * scale[j]
