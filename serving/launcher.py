@@ -107,15 +107,20 @@ class TritonServer:
         self._choose_models()
 
     def _choose_models(self) -> None:
-        """Triton exits when a model lacks its artefacts, so name those that have them where some have not."""
+        """Triton exits when a model lacks its artefacts.
+
+        So it is given the names of those that have them, or, where it follows the repository, told to wait
+        for the others.
+        """
         ready, missing = find_models(self.options.model_repository, self.options.model_config_name)
+        self.models = self.options.load_models or ready
         if self.options.load_models:
-            self.models = self.options.load_models
-        elif self.options.model_control_mode == "none" and missing:
-            self.models, self.skipped = ready, missing
+            return
+        self.skipped = self._filter.ignored = missing
+        if self.options.model_control_mode == "poll":
+            self.options = replace(self.options, tolerate_failures=bool(missing))
+        elif missing or self.options.model_control_mode == "explicit":
             self.options = replace(self.options, load_models=ready)
-        else:
-            self.models = ready
 
     def _pump(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -125,7 +130,7 @@ class TritonServer:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self.options.start_timeout
-        while not self._is_ready():
+        while not self._answers("/v2/health/ready"):
             if self._process is None or self._process.poll() is not None:
                 raise ServingError(f"tritonserver did not start: {self._filter.reason() or 'see --verbose'}")
             if time.monotonic() > deadline:
@@ -133,11 +138,13 @@ class TritonServer:
                     f"tritonserver was not ready within {self.options.start_timeout} s: see --verbose"
                 )
             time.sleep(POLL_SECONDS)
+        if not all(self._answers(f"/v2/models/{name}/ready") for name in self.models):
+            raise ServingError(f"a model did not load: {self._filter.reason() or 'see --verbose'}")
 
-    def _is_ready(self) -> bool:
+    def _answers(self, path: str) -> bool:
         connection = http.client.HTTPConnection(self.options.host, self.options.http_port, timeout=5)
         try:
-            connection.request("GET", "/v2/health/ready")
+            connection.request("GET", path)
             return connection.getresponse().status == 200
         except OSError:
             return False

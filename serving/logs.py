@@ -5,6 +5,8 @@ from collections import deque
 
 LINE = re.compile(r"^(?P<level>[IWEF])\d{4} \S+ \d+ (?:[\w./]+:\d+\] )?(?P<text>.*)$")
 # A machine without a GPU draws these at every start; they mean nothing there.
+ALL_MODELS = "failed to load all models"
+PYTHON_TRACE = r"\n\nAt:"  # Triton writes line ends inside a message as two characters
 NO_GPU = re.compile(r"cuda|nvml|dcgm|gpu|pinned (system )?memory", re.IGNORECASE)
 
 
@@ -25,6 +27,7 @@ class LogFilter:
 
     def __init__(self, verbose: bool, gpu: bool, keep: int = 500) -> None:
         self.verbose, self.gpu = verbose, gpu
+        self.ignored: tuple[str, ...] = ()  # models that are known to be missing
         self.kept: deque[str] = deque(maxlen=keep)
         self._continued = False
 
@@ -36,10 +39,18 @@ class LogFilter:
         return self.verbose or self._continued
 
     def _matters(self, line: str, levels: str) -> bool:
-        return level(line) in tuple(levels) and (self.gpu or not NO_GPU.search(line))
+        return level(line) in tuple(levels) and not self._expected(line)
+
+    def _expected(self, line: str) -> bool:
+        if self.ignored and any(
+            part in line for part in (ALL_MODELS, *(f"'{name}'" for name in self.ignored))
+        ):
+            return True
+        return not self.gpu and NO_GPU.search(line) is not None
 
     def reason(self) -> str:
         """The first line that says why a start failed, empty when there is none."""
         messages = [text(line) for line in self.kept if self._matters(line, "EF")]
         failed = [message for message in messages if "failed to load" in message]
-        return next(iter(failed or messages), "")
+        first = next(iter(failed or messages), "")
+        return first.split(PYTHON_TRACE)[0].replace("Internal: TritonModelException: ", "")

@@ -16,7 +16,8 @@ RESTRICTED = ("shared-memory", "trace", "logging")
 class ServerOptions:
     """Ports: 0 picks a free one. Times in seconds, sizes in bytes.
 
-    `load_models` empty means every model that has its artefacts. `admin_key` opens the restricted APIs to
+    `load_models` empty means every model that has its artefacts; `tolerate_failures` keeps a server up that
+    cannot load all others. `admin_key` opens the restricted APIs to
     requests that carry it in the header `admin-key`; by default it is random, so they stay closed.
     """
 
@@ -28,6 +29,7 @@ class ServerOptions:
     model_control_mode: str = "none"
     poll_seconds: int = 2
     load_models: tuple[str, ...] = ()
+    tolerate_failures: bool = False
     model_config_name: str = ""
     cache_size: int = 0
     exit_timeout: int = 30
@@ -65,6 +67,8 @@ def arguments(options: ServerOptions, runtime: Runtime, shm_prefix: str) -> list
 def _model_arguments(options: ServerOptions) -> list[str]:
     mode = "explicit" if options.load_models else options.model_control_mode
     given = [f"--model-control-mode={mode}", *(f"--load-model={name}" for name in options.load_models)]
+    if options.tolerate_failures:
+        given += ["--exit-on-error=false", "--strict-readiness=false"]
     if mode == "poll":
         given.append(f"--repository-poll-secs={options.poll_seconds}")
     if options.model_config_name:

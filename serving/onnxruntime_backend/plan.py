@@ -39,7 +39,7 @@ def plan_runs(lengths: Sequence[int], threads: int) -> Plan:
 
 
 def _cut(order: Sequence[int], lengths: Sequence[int], runs: int) -> tuple[tuple[int, ...], ...]:
-    """Cut the rows, in this order, into about so many runs of about equal sums, none above LARGEST by company."""
+    """The rows, in this order, in about so many runs of equal sums; only a single row passes LARGEST."""
     share = sum(lengths) / runs
     cut: list[list[int]] = [[]]
     size = 0

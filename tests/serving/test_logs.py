@@ -39,3 +39,20 @@ def test_the_reason_of_a_failed_start_is_the_model_that_did_not_load() -> None:
     for line in (INFO, CUDA, FAILED, INFO):
         log.shows(line)
     assert log.reason() == "failed to load 'm': broken"
+
+
+def test_a_model_that_is_known_to_be_missing_is_no_news() -> None:
+    log = LogFilter(verbose=False, gpu=False)
+    log.ignored = ("m",)
+    assert not log.shows(FAILED)
+    assert log.reason() == ""
+
+
+def test_the_reason_is_one_line_without_a_stack_trace() -> None:
+    log = LogFilter(verbose=False, gpu=False)
+    log.shows(
+        FAILED.replace(
+            "broken", r"Internal: TritonModelException: m: no input 'x'\n\nAt:\n  model.py(48): initialize\n"
+        )
+    )
+    assert log.reason() == "failed to load 'm': m: no input 'x'"
