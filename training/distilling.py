@@ -24,7 +24,7 @@ from training.files import write_atomically
 from training.loops import FloatArray, Schedule, Task, fit, predict
 from training.metrics import f1
 from training.nbsvm import log_count_ratio
-from training.student import principal_components
+from training.student import first_token_logits, principal_components
 from training.teachers import PooledEncoder, both_ends, hard_targets, word_vectors
 
 SAMPLE_TEXTS = 300
@@ -117,13 +117,13 @@ def name_labels(model: PreTrainedModel, names: Sequence[str]) -> None:
 
 
 def predictor(texts: Sequence[TokenIds]) -> Predict:
-    """Logits of chosen `texts` in float32, through transformers' own forward."""
+    """Logits of chosen `texts` in float32."""
 
-    def predict_rows(model: PreTrainedModel, rows: Sequence[int]) -> FloatArray:
-        def logits_of(ids: Tensor, mask: Tensor) -> Tensor:
-            return model(input_ids=ids, attention_mask=mask.long()).logits
-
-        return predict(logits_of, [texts[row] for row in rows], half=False, description="test")
+    def predict_rows(model: Any, rows: Sequence[int]) -> FloatArray:
+        chosen = [texts[row] for row in rows]
+        return predict(
+            lambda ids, mask: first_token_logits(model, ids, mask)[0], chosen, half=False, description="test"
+        )
 
     return predict_rows
 
