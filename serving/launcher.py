@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,8 @@ class TritonServer:
         self.skipped: tuple[str, ...] = ()
         self._log = log or (lambda line: print(line, file=sys.stderr))
         self._filter = LogFilter(self.options.verbose, has_gpu())
+        self._early: deque[str] = deque()  # a failed start is told in one line instead
+        self._ready = False
         self._process: subprocess.Popen[str] | None = None
         self._shm_prefix = ""
 
@@ -126,7 +129,9 @@ class TritonServer:
         assert process.stdout is not None
         for line in process.stdout:
             if self._filter.shows(line.rstrip("\n")):
-                self._log(line.rstrip("\n"))
+                self._early.append(line.rstrip("\n"))
+            while self._early and (self._ready or self.options.verbose):
+                self._log(self._early.popleft())
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self.options.start_timeout
@@ -138,6 +143,7 @@ class TritonServer:
                     f"tritonserver was not ready within {self.options.start_timeout} s: see --verbose"
                 )
             time.sleep(POLL_SECONDS)
+        self._ready = True
         if not all(self._answers(f"/v2/models/{name}/ready") for name in self.models):
             raise ServingError(f"a model did not load: {self._filter.reason() or 'see --verbose'}")
 

@@ -5,6 +5,7 @@ from collections import deque
 
 LINE = re.compile(r"^(?P<level>[IWEF])\d{4} \S+ \d+ (?:[\w./]+:\d+\] )?(?P<text>.*)$")
 # A machine without a GPU draws these at every start; they mean nothing there.
+FAILED = "failed to load '"
 ALL_MODELS = "failed to load all models"
 PYTHON_TRACE = r"\n\nAt:"  # Triton writes line ends inside a message as two characters
 NO_GPU = re.compile(r"cuda|nvml|dcgm|gpu|pinned (system )?memory", re.IGNORECASE)
@@ -46,11 +47,11 @@ class LogFilter:
             part in line for part in (ALL_MODELS, *(f"'{name}'" for name in self.ignored))
         ):
             return True
-        return not self.gpu and NO_GPU.search(line) is not None
+        return not self.gpu and NO_GPU.search(line) is not None and FAILED not in line
 
     def reason(self) -> str:
         """The first line that says why a start failed, empty when there is none."""
         messages = [text(line) for line in self.kept if self._matters(line, "EF")]
-        failed = [message for message in messages if "failed to load" in message]
+        failed = [message for message in messages if FAILED in message]
         first = next(iter(failed or messages), "")
         return first.split(PYTHON_TRACE)[0].replace("Internal: TritonModelException: ", "")

@@ -56,3 +56,9 @@ def test_the_reason_is_one_line_without_a_stack_trace() -> None:
         )
     )
     assert log.reason() == "failed to load 'm': m: no input 'x'"
+
+
+def test_a_model_that_wants_a_gpu_is_a_reason_to_fail() -> None:
+    log = LogFilter(verbose=False, gpu=False)
+    log.shows(FAILED.replace("broken", "instance group m_0 has kind KIND_GPU but no GPUs are available"))
+    assert "no GPUs are available" in log.reason()
