@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
 from export.gate_texts import Sample
+from export.parallel import run_all
 from export.scores import accuracy, f1_score
 
 FloatArray = NDArray[np.float64]
@@ -97,7 +98,10 @@ def violations(figures: Figures, precision: str) -> list[str]:
 def measure(
     session: InferenceSession, sample: Sample, reference: FloatArray, labels: Sequence[str]
 ) -> Measured:
-    """Run the sample alone and in batches, and compare with `reference`, its logits [N, labels]."""
+    """Run the sample alone and in batches, and compare with `reference`, its logits [N, labels].
+
+    Texts run side by side, so the session should have one thread.
+    """
     alone, together = answer_alone(session, sample), answer_in_batches(session, sample)
     off_alone, off_together = _logit_difference(alone, reference), _logit_difference(together, reference)
     difference = np.maximum(off_alone, off_together)
@@ -134,17 +138,14 @@ def worst_text(measured: Measured, violated: Sequence[str]) -> int:
 
 def answer_alone(session: InferenceSession, sample: Sample) -> Answers:
     """Every row in a batch of its own, as it is."""
-    return _join([_run(session, [row]) for row in sample.rows])
+    return _join(run_all(lambda row: _run(session, [row]), sample.rows))
 
 
 def answer_in_batches(session: InferenceSession, sample: Sample) -> Answers:
     """Rows in `sample.batches()`, results in the sample's order."""
-    parts: list[Answers] = []
-    order: list[int] = []
-    for batch in sample.batches():
-        answers = _run(session, batch.rows)
-        parts.append(_take(answers, batch.places))
-        order.extend(batch.members)
+    batches = list(sample.batches())
+    parts = run_all(lambda batch: _take(_run(session, batch.rows), batch.places), batches)
+    order = [member for batch in batches for member in batch.members]
     return _take(_join(parts), np.argsort(order))
 
 

@@ -4,7 +4,7 @@ Golden texts carry them. For other texts torch computes them where it is install
 float32 graph stands in for it, once it has agreed with the golden logits to 1e-4.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -16,9 +16,8 @@ from export.api import build_fp32
 from export.checkpoint import Checkpoint
 from export.errors import GateError
 from export.gate_texts import Sample
+from export.parallel import Progress, run_all
 from export.parity import check_parity, open_session, run_rows
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -72,17 +71,19 @@ def _torch_logits(
 
     logging.disable_progress_bar()
     model = MobileBertForSequenceClassification.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
-    logits = []
-    with torch.inference_mode():
-        for done, row in enumerate(rows, 1):
-            logits.append(model(input_ids=torch.tensor([row])).logits[0].double().numpy())
-            progress(done)
-    return np.stack(logits)
+
+    def run(row: Sequence[int]) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            return model(input_ids=torch.tensor([row])).logits[0].double().numpy()
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return np.stack(run_all(run, rows, progress))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _graph_logits(fp32: ModelProto, rows: Sequence[Sequence[int]], progress: Progress) -> NDArray[np.float64]:
-    session, logits = open_session(fp32), []
-    for done, row in enumerate(rows, 1):
-        logits.append(run_rows(session, [row])[0])
-        progress(done)
-    return np.stack(logits).astype(np.float64)
+    session = open_session(fp32, threads=1)
+    return np.stack(run_all(lambda row: run_rows(session, [row])[0], rows, progress)).astype(np.float64)
