@@ -12,6 +12,9 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.summary import percentile
 from benchmarks.texts import Review
 
+# A window has at least so many answers, unless it has lasted so long.
+FEWEST, LONGEST_S = 4, 120.0
+
 
 @dataclass(frozen=True)
 class LoadResult:
@@ -105,9 +108,10 @@ def _watch(recorder: _Recorder, concurrency: int, seconds: float) -> float:
         time.sleep(0.002)
     began = time.perf_counter()
     while not recorder.stop.is_set():
-        lasted = time.perf_counter() - began
-        enough = len(recorder.finished) >= 3 * concurrency
-        if lasted >= 3 * seconds or (lasted >= seconds and enough):
+        lasted, answered = time.perf_counter() - began, len(recorder.finished) - concurrency
+        full = lasted >= seconds and answered >= 2 * concurrency
+        stretched = lasted >= 3 * seconds and answered >= FEWEST
+        if full or stretched or lasted >= LONGEST_S:
             break
         time.sleep(0.01)
     return time.perf_counter()
