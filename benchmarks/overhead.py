@@ -56,7 +56,7 @@ class Contest:
 
     server_pid: int
     reviews: Sequence[Review]
-    ways: dict[str, Callable[[], None]]
+    ways: dict[str, Callable[[], object]]
 
     @property
     def tokens(self) -> int:
@@ -67,7 +67,7 @@ class Contest:
         """Measure each way once."""
         return {name: self._measure(name, way) for name, way in self.ways.items()}
 
-    def _measure(self, name: str, way: Callable[[], None]) -> Speed:
+    def _measure(self, name: str, way: Callable[[], object]) -> Speed:
         pid = self.server_pid if name == SERVED else os.getpid()
         used, began = cpu_seconds(pid), time.perf_counter()
         way()
@@ -91,9 +91,9 @@ def prepare(checkpoint: Path, server: TritonServer, count: int) -> Contest:
         server.pid,
         reviews,
         {
-            ALONE: lambda: [run([row]) for row in rows] and None,
+            ALONE: lambda: [run([row]) for row in rows],
             SERVED: lambda: _by_clients(caller, [each.text for each in reviews]),
-            BATCHED: lambda: [run(batch) for batch in batches] and None,
+            BATCHED: lambda: [run(batch) for batch in batches],
         },
     )
 
