@@ -86,7 +86,7 @@ class Settings:
     teacher_tokens: int = option(256, "right truncation of the second teacher's texts")
     teacher_budget: int = option(1_600_000, "tokens of the second teacher's fine-tuning")
     teacher_texts: int = option(
-        20_000, "unlabelled texts that the second teacher scores, least certain first"
+        4_000, "unlabelled texts that the second teacher scores, least certain first"
     )
     teacher_weight: float = option(0.4, "weight of the second teacher's logits beside NB-SVM's")
     masking: float = option(0.1, "share of words masked while the student trains")
@@ -277,7 +277,7 @@ metrics, test_logits = write_checkpoint(
         "environment": environment(),
         "teachers": distilling.teacher_scores(first, corpus),
         "temperature": scale,
-        "training": distilling.joined(stem_history, grown_history),
+        "training": {"curves": distilling.joined(stem_history, grown_history)},
     },
     history=distilling.joined(stem_history, grown_history),
     card=lambda content: model_card(
