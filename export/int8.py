@@ -40,7 +40,7 @@ class Int8Options:
     """
 
     calibration: str = "minmax"
-    alpha: float | None = 0.75
+    alpha: float | None = 0.5
     keep: tuple[str, ...] = ()
     keep_tail: bool = True
 
