@@ -45,20 +45,14 @@ def main(
 
 
 def print_options(checkpoint: Checkpoint, sample: Sample, reference: Logits) -> None:
-    """One row for each combination of options."""
+    """One row for each combination of options.
+
+    mean and 99.9%: of the logits' absolute differences; max |p|: of the probabilities'; agree: on the label;
+    F1: gained or lost.
+    """
     table = Table(title=f"options, against the fp32 graph on {len(sample.rows)} texts")
-    headings = (
-        "calibration",
-        "alpha",
-        "tail",
-        "mean |logit|",
-        "99.9%",
-        "max |p|",
-        "agreement",
-        "F1 - fp32's",
-    )
-    for heading in (*headings, "size"):
-        table.add_column(heading)
+    for heading in ("calibration", "alpha", "tail", "mean", "99.9%", "max |p|", "agree", "F1", "size"):
+        table.add_column(heading, no_wrap=True)
     size = build_fp32(checkpoint).ByteSize()
     for options in _candidates():
         model = build_int8(checkpoint, options)
@@ -76,7 +70,7 @@ def print_products(checkpoint: Checkpoint, sample: Sample, reference: Logits) ->
         name: base - _mean_difference(build_int8(checkpoint, Int8Options(keep=(name,))), sample, reference)
         for name in _products(checkpoint)
     }
-    table = Table("kept in fp32", "mean |logit|", title=f"products, one at a time; none: {base:.4f}")
+    table = Table("kept in fp32", "mean", title=f"one at a time; none: {base:.4f}")
     for name in sorted(saved, key=lambda name: -saved[name]):
         table.add_row(name, f"{base - saved[name]:.4f}")
     console.print(table)
@@ -118,7 +112,7 @@ def _figures(found: Logits, reference: Logits, sample: Sample) -> list[str]:
         f"{np.abs(found - reference).mean():.4f}",
         f"{np.quantile(difference, 0.999):.3f}",
         f"{probability:.3f}",
-        f"{agreement:.2%}",
+        f"{agreement:.1%}",
         f"{lost:+.4f}",
     ]
 
