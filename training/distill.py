@@ -85,9 +85,7 @@ class Settings:
     held_out: int = option(2000, "labelled texts that choose and calibrate, and train nothing")
     teacher_tokens: int = option(256, "right truncation of the second teacher's texts")
     teacher_budget: int = option(1_600_000, "tokens of the second teacher's fine-tuning")
-    teacher_texts: int = option(
-        4_000, "unlabelled texts that the second teacher scores, least certain first"
-    )
+    teacher_texts: int = option(4_000, "unlabelled texts that the second teacher scores, least certain first")
     teacher_weight: float = option(0.4, "weight of the second teacher's logits beside NB-SVM's")
     masking: float = option(0.1, "share of words masked while the student trains")
     token_budget: int = option(8192, "tokens a batch")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training.batching import length_batches, pad_batch
-from training.loops import Schedule, Task, fit, mask_words, predict, soft_loss
+from training.loops import Schedule, Task, fit, mask_words, mean_of_best_and_last, predict, soft_loss
 
 LENGTHS = np.random.default_rng(0).integers(3, 70, 40)
 TEXTS = [np.random.default_rng(i).integers(1000, 1050, n) for i, n in enumerate(LENGTHS)]
@@ -88,6 +88,14 @@ def test_interrupted_training_ends_where_an_uninterrupted_one_does(
     assert run(tmp_path / "halves.pt", 6000, resumed) == history
     for name, tensor in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], tensor)
+
+
+def test_the_mean_lies_between_the_best_and_the_last_weights(tmp_path: Path) -> None:
+    model = small_model()
+    run(tmp_path / "state.pt", 4000, model)
+    saved = torch.load(tmp_path / "state.pt")
+    for name, mean in mean_of_best_and_last(tmp_path / "state.pt").items():
+        torch.testing.assert_close(2 * mean, saved["best"][name] + saved["modules"][name])
 
 
 def test_the_best_weights_are_kept_even_if_they_are_the_first(tmp_path: Path) -> None:

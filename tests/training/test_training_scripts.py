@@ -80,22 +80,12 @@ def test_notebook_runs_from_its_own_folder(
     assert (tmp_path / "checkpoint/metrics.json").is_file()
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("review,verdict\nfine,good\n,bad\n", "row 2: the text is empty"),
-        ("review,stars\nfine,good\n", "no column 'verdict'"),
-        ("review,verdict\nfine,good\ndull,\n", "row 2: the label is missing"),
-    ],
-)
-def test_bad_data_stops_with_one_line_before_training(
-    tmp_path: Path, base_model: Path, content: str, message: str
-) -> None:
+def test_bad_data_stops_with_one_line_before_training(tmp_path: Path, base_model: Path) -> None:
     data = tmp_path / "data.csv"
-    data.write_text(content)
+    data.write_text("review,verdict\nfine,good\n,bad\n")
     done = run(*words(finetune_options(tmp_path, base_model, data)))
     assert done.returncode == 1
-    assert message in done.stderr.splitlines()[-1]
+    assert "row 2: the text is empty" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
 
