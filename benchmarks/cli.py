@@ -1,6 +1,7 @@
 """The command line of the benchmarks: a thin shell over `run`, `report` and `perf_analyzer.fetch`."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,9 @@ ResultsOption = Annotated[
 def _one_line_errors() -> Iterator[None]:
     from serving.errors import ServingError
 
+    # As Ctrl-C, also for one who started us in the background, where shells have SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     except (BenchmarkError, ServingError) as error:
