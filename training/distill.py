@@ -102,7 +102,9 @@ class Settings:
 options = given_options("DISTILL_OPTIONS")  # in a notebook, for example: ["--data", "reviews.csv"]
 
 # %%
-settings = parse_settings(Settings, options, "Distil a small MobileBERT from teachers and unlabelled text.")
+settings = parse_settings(
+    Settings, options, "training.distill", "Distil a small MobileBERT from teachers and unlabelled text."
+)
 work = Path(settings.work)
 work.mkdir(parents=True, exist_ok=True)
 

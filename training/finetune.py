@@ -88,7 +88,7 @@ class Settings:
 options = given_options("FINETUNE_OPTIONS")  # in a notebook, for example: ["--data", "reviews.csv"]
 
 # %%
-settings = parse_settings(Settings, options, "Fine-tune MobileBERT on labelled texts.")
+settings = parse_settings(Settings, options, "training.finetune", "Fine-tune MobileBERT on labelled texts.")
 
 # %% [markdown]
 # ## Data

@@ -25,9 +25,9 @@ def given_options(variable: str) -> list[str]:
     return sys.argv[1:]
 
 
-def parse_settings(kind: type[T], options: list[str], description: str) -> T:
+def parse_settings(kind: type[T], options: list[str], program: str, description: str) -> T:
     """Fill the dataclass `kind` from `options`; each field is an option, with `-` for `_`."""
-    parser = HfArgumentParser(kind, description=description, prog=f"python -m {kind.__module__}")  # type: ignore[arg-type]
+    parser = HfArgumentParser(kind, description=description, prog=f"python -m {program}")  # type: ignore[arg-type]
     (settings,) = parser.parse_args_into_dataclasses(options)
     return settings
 
