@@ -94,7 +94,7 @@ def _results(report: Mapping[str, Any]) -> str:
 
 def _storage(report: Mapping[str, Any]) -> str:
     return (
-        f"## Storage\n\nThe weights are stored in float16, at half the size. On {report['texts']:,} of the texts: "
+        f"## Storage\n\nThe weights are stored in float16, at half the size. On {report['texts']:,} texts: "
         f"F1 {report['f1_float32']:.4f} before and {report['f1_float16']:.4f} after, "
         f"{report['same_label']:.2%} the same labels, logits within {report['largest_logit_difference']:.4f}."
     )
