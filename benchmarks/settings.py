@@ -28,6 +28,7 @@ class Settings:
     in_process_texts: int = 16
     in_process_rounds: int = 3
     tune_flask: bool = True
+    one_core: bool = True
     peak_seconds: float = 1.0
 
 
@@ -56,5 +57,6 @@ QUICK = replace(
     in_process_texts=8,
     in_process_rounds=1,
     tune_flask=False,
+    one_core=False,
     peak_seconds=0.2,
 )

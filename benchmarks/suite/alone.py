@@ -23,7 +23,7 @@ CLIENTS = 4
 def measure_alone(stage: Stage, flask: dict[str, FlaskChoice], cores: int) -> list[dict]:
     """Every contestant on all cores, then ours, the padded rival and Flask's best on one."""
     everybody = [*flask, PADDED, *OURS]
-    few = [FLASK_BEST, PADDED, *OURS] if cores > 1 else []
+    few = [FLASK_BEST, PADDED, *OURS] if cores > 1 and stage.settings.one_core else []
     cases = [(cores, key) for key in everybody] + [(1, key) for key in few]
     return [_measure(stage, key, flask.get(key), count) for count, key in cases]
 
