@@ -26,7 +26,7 @@ from export.parity import open_session, run_rows
 from export.scores import f1_score
 
 ALPHAS = (None, 0.25, 0.5, 0.75, 1.0)
-console = Console()
+console = Console(width=100)
 
 Logits = NDArray[np.float32]
 
