@@ -89,13 +89,31 @@ def _exit_codes() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except KeyboardInterrupt:
+        _leave_a_stalled_reader()
         _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
         # The reader (head, say) has enough. What is still buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         raise typer.Exit(BROKEN_PIPE) from None
     except (SentimentError, ValueError) as error:
         _fail(str(error))
+
+
+def _leave_a_stalled_reader() -> None:
+    """Hand over what standard output takes at once: a full pipe (a pager's, say) would hold up the exit."""
+    os.set_blocking(sys.stdout.fileno(), False)
+    try:
+        sys.stdout.flush()
+        stalled = False
+    except BlockingIOError:
+        stalled = True
+    os.set_blocking(sys.stdout.fileno(), True)
+    if stalled:
+        _discard_output()
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int = 1) -> None:

@@ -1,10 +1,14 @@
 """`python -m clients` as a user runs it: a process of its own, against the real Triton."""
 
+import fcntl
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import time
 
 import pytest
 
@@ -92,6 +96,30 @@ def test_interrupt_ends_with_one_line_and_its_own_exit_code(url):
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert process.stderr.read() == b"error: interrupted\n"
+
+
+def test_interrupt_does_not_wait_for_a_reader_that_stalls(url):
+    command = [*COMMAND, "-", "--json", "--url", url]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdin.write(b"a film\n" * 4000)
+        process.stdin.flush()
+        wait_until_full(process.stdout.fileno())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+
+
+def wait_until_full(pipe):
+    """Until the writer of this pipe must be waiting for its reader."""
+    capacity = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
+    deadline = time.monotonic() + 60
+    while True:
+        (unread,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))
+        if unread > capacity - 8192:
+            return
+        assert time.monotonic() < deadline, f"only {unread} bytes came"
+        time.sleep(0.05)
 
 
 def test_missing_server_is_one_line_with_the_remedy():

@@ -5,10 +5,13 @@ import pytest
 from numpy.typing import NDArray
 
 from export.api import build_fp32
+from export.check import check_golden
 from export.checkpoint import Checkpoint, load_checkpoint
 from export.emulation import emulate_half
 from export.fp16 import build_fp16
+from export.int8 import build_int8
 from export.parity import open_session, run_rows
+from export.precisions import BUILDER_MODULES, builder
 from tests.export.oracle import torch_logits, torch_model
 from tests.reviews import ROOT, load_reviews, reference
 
@@ -75,3 +78,24 @@ def test_the_shipped_golden_texts_come_from_the_shipped_weights(checkpoint: Chec
     model = torch_model(SHIPPED)
     for text in checkpoint.golden[::6]:
         np.testing.assert_allclose(torch_logits(model, [text.input_ids])[0], text.logits, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_int8_agrees_on_labels_alone_and_in_batches(
+    checkpoint: Checkpoint, rows: list[list[int]], wanted: NDArray[np.float32]
+) -> None:
+    session = open_session(build_int8(checkpoint))
+    alone = run_batches(session, rows, np.ones(REVIEWS, dtype=int))
+    together = run_batches(session, rows, np.full(REVIEWS // 5, 5))
+    for logits in (alone, together):
+        assert (logits.argmax(axis=1) == wanted.argmax(axis=1)).mean() >= 0.985
+    probabilities = [np.exp(x) / np.exp(x).sum(axis=1, keepdims=True) for x in (alone, together)]
+    assert np.abs(probabilities[0] - probabilities[1]).max() <= 0.005
+    assert (alone != wanted).any()
+
+
+@pytest.mark.parametrize("precision", BUILDER_MODULES)
+def test_the_shipped_checkpoint_passes_the_gate(checkpoint: Checkpoint, precision: str) -> None:
+    report = check_golden(builder(precision)(checkpoint), precision, checkpoint)
+    assert report is not None
+    report.raise_if_violated()

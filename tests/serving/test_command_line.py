@@ -114,7 +114,8 @@ def test_a_port_in_use_is_one_line_with_the_remedy(published_repository: Path) -
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        message = refuse(published_repository, "--grpc-port", str(port))
+        others = ("--http-port", "0", "--metrics-port", "0")
+        message = refuse(published_repository, "--grpc-port", str(port), *others)
     assert message.startswith(f"error: cannot listen on 127.0.0.1:{port} (Address already in use)")
     assert "set GRPC_PORT to another port" in message
 
