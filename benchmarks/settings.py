@@ -8,25 +8,25 @@ class Settings:
     """Sizes of all sections. Times in seconds."""
 
     name: str = "default"
-    window: float = 4.0
+    window: float = 3.0
     # Clients to rounds: the levels that targets are read from are measured most often.
-    rounds: dict[int, int] = field(default_factory=lambda: {1: 3, 2: 1, 4: 1, 8: 2, 16: 3, 32: 1})
+    rounds: dict[int, int] = field(default_factory=lambda: {1: 2, 2: 1, 4: 1, 8: 1, 16: 2, 32: 1})
     shipped_rounds: dict[int, int] = field(default_factory=lambda: {1: 2, 4: 1, 16: 2})
     texts: int = 256
     table_rounds: int = 50
     table_blocks: int = 5
-    multiple_queries: int = 20
-    all_queries: int = 100
+    multiple_queries: int = 16
+    all_queries: int = 64
     perf_concurrency: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     perf_load_shares: tuple[float, ...] = (0.3, 0.5, 0.7, 0.85, 1.0)
-    perf_window: float = 1.5
+    perf_window: float = 1.0
     length_concurrency: int = 8
     bulk_sizes: tuple[int, ...] = (1, 10, 100, 1000)
     bulk_sizes_deep: tuple[int, ...] = (1, 10, 100)
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-    batch_rounds: int = 3
+    batch_rounds: int = 2
     in_process_texts: int = 16
-    in_process_rounds: int = 3
+    in_process_rounds: int = 2
     tune_flask: bool = True
     one_core: bool = True
     peak_seconds: float = 1.0
