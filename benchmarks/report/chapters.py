@@ -28,8 +28,8 @@ text. `gain` is the Flask app's median divided by the row's. Published rows are 
 {HARDWARE}; {NOTE}; 50 to 100 texts in `multiple`, the whole data set in `all`.
 """
 PERF_CLOSED = """\
-The real binary of Triton's client 2.51.0 with real texts (`--input-data`), three windows a row, 24
-layers. Queue and infer are the server's own times, summed over the ensemble's steps.
+The real binary of Triton's client 2.51.0 with real texts (`--input-data`), three windows a row, 24 layers.
+Infer is the server's own time for the runs of tokenizer and model; the rest of the latency is mostly queue.
 """
 PERF_OPEN = "Poisson arrivals at shares of the throughput that the closed loop reached; 24 layers."
 PERF_LENGTHS = "Short is a review's first sentence, worst case is 512 tokens; 8 clients; 24 layers."

@@ -59,11 +59,10 @@ def perf_analyzer(figures: Figures, checkpoint: str, section: str) -> str:
         offered = (
             f"{run.concurrency} clients" if run.concurrency else f"{run.requests_per_second:g} requests/s"
         )
-        server = ["Server Queue", "Server Compute Infer"]
-        times = [run.summary.get(column, float("nan")) / 1e3 for column in server]
-        figures_of_run = [run.throughput, run.latency_ms(50), run.latency_ms(99), *times, len(run.latencies)]
-        rows.append([f"`{run.model}`, {length}", run.protocol, offered, *figures_of_run])
-    headings = ["", "protocol", "load", "reviews/s", "p50 ms", "p99 ms", "queue ms", "infer ms", "requests"]
+        inference = run.summary.get("Server Compute Infer", float("nan")) / 1e3
+        latencies: list[Cell] = [run.latency_ms(50), run.latency_ms(99), inference, len(run.latencies)]
+        rows.append([f"`{run.model}`, {length}", run.protocol, offered, run.throughput, *latencies])
+    headings = ["", "protocol", "load", "reviews/s", "p50 ms", "p99 ms", "infer ms", "requests"]
     return table(headings, rows)
 
 
