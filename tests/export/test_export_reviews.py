@@ -57,7 +57,7 @@ def test_logits_of_500_reviews_equal_torchs_alone_and_in_random_batches(
     assert len(rows) == REVIEWS
     assert min(lengths) < 30
     assert max(lengths) == 512
-    session = open_session(build_fp32(checkpoint))
+    session = open_session(build_fp32(checkpoint), threads=1)
     generator = np.random.default_rng(0)
     for sizes in (np.ones(REVIEWS, dtype=int), generator.multinomial(REVIEWS, np.full(60, 1 / 60))):
         np.testing.assert_allclose(run_batches(session, rows, sizes), wanted, atol=1e-4)
@@ -67,7 +67,7 @@ def test_logits_of_500_reviews_equal_torchs_alone_and_in_random_batches(
 def test_half_precision_as_a_gpu_computes_it_gives_the_same_labels(
     checkpoint: Checkpoint, rows: list[list[int]], wanted: NDArray[np.float32]
 ) -> None:
-    session = open_session(emulate_half(build_fp16(checkpoint)))
+    session = open_session(emulate_half(build_fp16(checkpoint)), threads=1)
     logits = run_batches(session, rows, np.full(REVIEWS // 5, 5))
     assert np.isfinite(logits).all()
     assert (logits.argmax(axis=1) == wanted.argmax(axis=1)).mean() >= 0.999
@@ -84,7 +84,7 @@ def test_the_shipped_golden_texts_come_from_the_shipped_weights(checkpoint: Chec
 def test_int8_agrees_on_labels_alone_and_in_batches(
     checkpoint: Checkpoint, rows: list[list[int]], wanted: NDArray[np.float32]
 ) -> None:
-    session = open_session(build_int8(checkpoint))
+    session = open_session(build_int8(checkpoint), threads=1)
     alone = run_batches(session, rows, np.ones(REVIEWS, dtype=int))
     together = run_batches(session, rows, np.full(REVIEWS // 5, 5))
     for logits in (alone, together):
