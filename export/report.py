@@ -21,11 +21,11 @@ def print_reports(console: Console, reports: Sequence[Report]) -> None:
     """One row a figure, one column a precision: the value, and the limit that it has to keep."""
     first = reports[0]
     table = Table(title=f"{first.figures.texts} texts against {first.reference}")
-    table.add_column("figure", overflow="fold")
+    table.add_column("figure")
     for report in reports:
         table.add_column(f"{report.precision} (limit)", justify="right")
     for name in LIMITS:
-        table.add_row(name, *(_cell(report, name) for report in reports))
+        table.add_row(name.replace("_", " "), *(_cell(report, name) for report in reports))
     for name in ("f1", "accuracy"):
         if getattr(first.figures, name) is not None:
             table.add_row(name, *(f"{getattr(report.figures, name):.4f}" for report in reports))
@@ -67,7 +67,7 @@ def _cell(report: Report, name: str) -> str:
 def _summary(manifest: Manifest) -> list[str]:
     gate: Mapping[str, Any] = manifest.get("gate") or {}
     passed = {True: "passed", False: "failed", None: "not checked"}[gate.get("passed")]
-    difference = f"{gate['max_logit_difference']:.2g} on {gate['texts']} texts" if gate else ""
+    difference = f"{gate['max_logit_difference']:.2g}" if gate else ""
     size = f"{manifest.get('bytes', 0) / 2**20:.1f} MiB"
     checkpoint = str(manifest.get("checkpoint_sha256", ""))[:12]
     return [str(manifest["version"]), str(manifest["model"]), size, checkpoint, passed, difference]
