@@ -18,14 +18,19 @@ _DETAILS = ("checkpoint_sha256", "opset", "options", "libraries", "gate")
 
 
 def print_reports(console: Console, reports: Sequence[Report]) -> None:
-    """One row a figure, one column a precision: the value, and the limit that it has to keep."""
+    """One row a figure, one column a precision: the value, and the limit that it has to keep.
+
+    `max logit`, `p999 logit`, `margin` and `batch probability` are differences (see `gate.Figures`).
+    """
     first = reports[0]
     table = Table(title=f"{first.figures.texts} texts against {first.reference}")
     table.add_column("figure")
     for report in reports:
         table.add_column(f"{report.precision} (limit)", justify="right")
     for name in LIMITS:
-        table.add_row(name.replace("_", " "), *(_cell(report, name) for report in reports))
+        table.add_row(
+            name.removesuffix("_difference").replace("_", " "), *(_cell(report, name) for report in reports)
+        )
     for name in ("f1", "accuracy"):
         if getattr(first.figures, name) is not None:
             table.add_row(name, *(f"{getattr(report.figures, name):.4f}" for report in reports))
