@@ -10,6 +10,8 @@ GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
 MODEL_REPOSITORY ?= model_repository
 CHECKPOINT ?= checkpoints/mobilebert-imdb
+# A repository that holds the model of another checkpoint keeps it, unless CHECKPOINT is named.
+KEEP_OTHER := $(if $(filter file,$(origin CHECKPOINT)),--keep-other)
 # The first interpreter that the pinned packages have wheels for; `serving.preflight` explains when there is none.
 PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
@@ -28,7 +30,7 @@ serve: export ## Serve on 127.0.0.1 (HTTP_PORT, GRPC_PORT, METRICS_PORT, MODEL_R
 		--http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
 
 export: $(SERVER)/.installed ## Export CHECKPOINT into MODEL_REPOSITORY where it is missing or out of date
-	@$(SERVER)/bin/python -m export publish --checkpoint "$(CHECKPOINT)" --repository "$(MODEL_REPOSITORY)" --if-stale
+	@$(SERVER)/bin/python -m export publish --checkpoint "$(CHECKPOINT)" --repository "$(MODEL_REPOSITORY)" --if-stale $(KEEP_OTHER)
 
 test: $(SERVER)/.installed $(DEV)/.installed ## Run the whole test suite (PYTEST_ARGS adds options)
 	@$(DEV)/bin/python -m pytest $(PYTEST_ARGS)

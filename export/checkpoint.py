@@ -145,7 +145,9 @@ def _norm(name: str, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 def _require_files(folder: Path) -> None:
     if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such checkpoint folder; train one or pass --checkpoint")
+        raise CheckpointError(
+            f"{folder}: no such folder; train a checkpoint or name one (--checkpoint, make CHECKPOINT=)"
+        )
     if not (folder / "model.safetensors").exists() and any(folder.glob("*.bin")):
         raise CheckpointError(
             f"{folder}: only pickled weights (*.bin), which are never loaded; save the model again with "

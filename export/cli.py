@@ -45,14 +45,18 @@ def publish_command(
     repository: RepositoryOption = DEFAULT_REPOSITORY,
     precision: PrecisionOption = None,
     if_stale: Annotated[bool, typer.Option("--if-stale", help="Do nothing when it is up to date.")] = False,
+    keep_other: Annotated[
+        bool, typer.Option("--keep-other", help="With --if-stale: leave another checkpoint's model in place.")
+    ] = False,
     server: ServerOption = None,
 ) -> None:
     """Export a checkpoint, check it, and publish it as a new version."""
     from export.precisions import choose_precisions, model_name
 
     precisions = choose_precisions(precision)
-    if if_stale and _is_current(checkpoint, repository, [model_name(each) for each in precisions]):
-        console.print(f"{repository} is up to date with {checkpoint}")
+    models = [model_name(each) for each in precisions]
+    if if_stale and (reason := _reason_to_leave(checkpoint, repository, models, keep_other)):
+        console.print(reason, soft_wrap=True)
         return
     from export.pipeline import export_checkpoint
 
@@ -79,16 +83,29 @@ def main() -> None:
         sys.exit(1)
 
 
-def _is_current(checkpoint: Path, repository: Path, models: list[str]) -> bool:
+def _reason_to_leave(checkpoint: Path, repository: Path, models: list[str], keep_other: bool) -> str:
+    """Why nothing needs to be published; empty where something does."""
     from export.publish import TOKENIZER
-    from export.staleness import fingerprint, is_current
+    from export.staleness import fingerprint, is_current, matches, served_manifest
 
-    return is_current(repository, models, fingerprint(checkpoint, repository / TOKENIZER))
+    now = served_manifest(repository, models)
+    source, version = now.get("checkpoint", ""), now.get("version")
+    if keep_other and source not in ("", checkpoint.resolve().name):
+        return f"{repository} serves version {version}, of {source}; CHECKPOINT={checkpoint} would replace it"
+    wanted = fingerprint(checkpoint, repository / TOKENIZER)
+    if not is_current(repository, models, wanted):
+        return ""
+    if matches(now, wanted):
+        return f"{repository} is up to date with {checkpoint}"
+    return (
+        f"{repository} serves version {version}, of {source}, since a rollback; "
+        f"`python -m export --checkpoint {checkpoint}` publishes {checkpoint} anew"
+    )
 
 
 def _print_summary(version: int, repository: Path, results: list["Exported"]) -> None:
     table = Table(title=f"version {version} in {repository}")
-    for heading in ("model", "nodes", "size", "time", "parity with torch"):
+    for heading in ("model", "nodes", "size", "time", "parity with"):
         table.add_column(heading, justify="left" if heading == "model" else "right")
     for result in results:
         size, seconds = f"{result.size_bytes / 2**20:.1f} MiB", f"{result.seconds:.1f} s"
@@ -96,7 +113,8 @@ def _print_summary(version: int, repository: Path, results: list["Exported"]) ->
     console.print(table)
     if any(result.report is None for result in results):
         Console(stderr=True).print(
-            "[yellow]warning:[/] golden.jsonl is missing, so nothing was compared with torch"
+            "[yellow]warning:[/] golden.jsonl is missing, so nothing was compared with torch; "
+            "fp16 and int8 were compared with the fp32 graph"
         )
 
 
@@ -104,4 +122,5 @@ def _parity_cell(result: "Exported") -> str:
     if result.report is None:
         return "not checked"
     figures = result.report.figures
-    return f"{figures.max_logit_difference:.1e} on {figures.texts} texts"
+    reference = "torch" if result.report.reference.startswith("torch") else "fp32"
+    return f"{reference}, {figures.max_logit_difference:.1e} on {figures.texts} texts"

@@ -1,7 +1,7 @@
 """What is written beside every published model: where it comes from, and what the gate measured.
 
-A manifest is JSON: the model's name and version, hashes of the checkpoint and of the export's sources, export
-options, library versions, size, and the gate's figures, or null where there were no golden texts.
+A manifest is JSON: the model's name and version, the checkpoint's name, hashes of it and of the export's
+sources, export options, library versions, size, and the gate's figures, or null where there were none.
 """
 
 import json

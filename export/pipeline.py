@@ -57,7 +57,7 @@ def export_checkpoint(
         results.append(result)
     announce("publishing")
     seed_configs(repository)
-    stamp = fingerprint(folder, repository / TOKENIZER)
+    stamp = {"checkpoint": folder.resolve().name, **fingerprint(folder, repository / TOKENIZER)}
     manifests = {result.name: {**stamp, **result.manifest} for result in results}
     loading = ExplicitServer(server) if server else None
     return publish(checkpoint, repository, models, manifests, loading), results

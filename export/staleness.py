@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from export.checkpoint import checkpoint_hash
 
@@ -32,21 +33,37 @@ def is_current(repository: Path, models: Iterable[str], wanted: Fingerprint) -> 
     matching = [
         version
         for version in candidates
-        if all(_matches(repository / name / version / "manifest.json", wanted) for name in models)
+        if all(matches(_read(repository / name / version / "manifest.json"), wanted) for name in models)
     ]
     return bool(matching) and _ensembles_complete(repository, models)
+
+
+def served_manifest(repository: Path, models: Iterable[str]) -> Mapping[str, Any]:
+    """What the newest version that an ensemble serves says of one of `models`; empty where none is served."""
+    # Imported here: the import takes longer than all the hashing.
+    from export.versions import served
+
+    version = max(served(repository).values(), default=0)
+    for name in models:
+        if manifest := _read(repository / name / str(version) / "manifest.json"):
+            return {**manifest, "version": version}
+    return {}
+
+
+def matches(manifest: Mapping[str, Any], wanted: Fingerprint) -> bool:
+    """Whether a model with this manifest is what an export of `wanted` would give."""
+    return all(manifest.get(key) == value for key, value in wanted.items())
 
 
 def _version_names(folder: Path) -> list[str]:
     return [path.name for path in folder.glob("[0-9]*") if path.name.isdecimal()]
 
 
-def _matches(manifest: Path, wanted: Fingerprint) -> bool:
+def _read(manifest: Path) -> dict[str, Any]:
     try:
-        found = json.loads(manifest.read_text(encoding="utf-8"))
+        return json.loads(manifest.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    return all(found.get(key) == value for key, value in wanted.items())
+        return {}
 
 
 def _ensembles_complete(repository: Path, models: list[str]) -> bool:

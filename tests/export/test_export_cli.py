@@ -64,6 +64,38 @@ def test_if_stale_publishes_a_changed_checkpoint(run: Run, own_checkpoint: Path,
     assert (repository / "mobilebert_fp32" / "2").exists()
 
 
+@pytest.fixture
+def other_checkpoint(own_checkpoint: Path) -> Path:
+    """Another model than that of `small_checkpoint`, in a folder of another name."""
+    (own_checkpoint / "golden.jsonl").unlink()
+    edit_weights(own_checkpoint, lambda model: model.classifier.bias.add_(1))
+    return own_checkpoint
+
+
+def test_a_model_of_another_checkpoint_stays_unless_one_is_named(
+    run: Run, small_checkpoint: Path, other_checkpoint: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "models"
+    run(*options(other_checkpoint, repository))
+    status, out, _ = run(*options(small_checkpoint, repository), "--if-stale", "--keep-other")
+    assert status == 0
+    assert f"serves version 1, of {other_checkpoint.name}" in out
+    assert not (repository / "mobilebert_fp32" / "2").exists()
+    run(*options(small_checkpoint, repository), "--if-stale")
+    assert (repository / "mobilebert_fp32" / "2").exists()
+
+
+def test_if_stale_says_what_a_rolled_back_repository_serves(
+    run: Run, small_checkpoint: Path, other_checkpoint: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "models"
+    for checkpoint in (other_checkpoint, small_checkpoint):
+        run(*options(checkpoint, repository))
+    run("rollback", "--repository", repository)
+    _, out, _ = run(*options(small_checkpoint, repository), "--if-stale")
+    assert f"serves version 1, of {other_checkpoint.name}, since a rollback" in out
+
+
 def test_a_checkpoint_without_golden_logits_is_published_with_a_warning(
     run: Run, own_checkpoint: Path, tmp_path: Path
 ) -> None:
