@@ -28,7 +28,7 @@ from tests.synthetic import write_checkpoint
 
 MODELS = ("mobilebert_fp32", "mobilebert_fp16", "mobilebert_int8")
 ENSEMBLES = ("sentiment", "sentiment_fast")
-SWITCH_TIMEOUT = 90.0
+SWITCH_TIMEOUT = 150.0
 
 
 def publish_all(checkpoint: Checkpoint, repository: Path, server: ExplicitServer | None = None) -> int:
