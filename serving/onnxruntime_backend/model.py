@@ -5,6 +5,7 @@ client gets a sentence without paths or stack traces.
 """
 
 import json
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,11 +14,12 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from serving.onnxruntime_backend.batching import Answer, Outputs, Request, RequestError, check_batch_inputs
+from serving.onnxruntime_backend.batching import Answer, Outcome, Request, RequestError, check_batch_inputs
 from serving.onnxruntime_backend.cores import usable_cores
 from serving.onnxruntime_backend.settings import ConfigError, parse_settings
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+COUNTED_EVERY = 0.5  # seconds
 FAILED = "the model failed on this request; the server's log says why"
 
 
@@ -55,35 +57,57 @@ class TritonPythonModel:
         except ConfigError as error:
             raise pb_utils.TritonModelException(str(error)) from None
         self.output_names = [tensor.name for tensor in self.settings.outputs]
+        self.ended = threading.Event()
+        self.counter = threading.Thread(target=self._count_runs, args=(args,), daemon=True)
+        self.counter.start()
 
-    def execute(self, requests: list[Any]) -> list[Any]:
-        """One response per request: as soon as it is there, and those of the last run in the return value."""
+    def execute(self, requests: list[Any]) -> list[None]:
+        """Every request is answered through its sender, some of them after this has returned."""
+        senders = [request.get_response_sender() for request in requests]
+
+        def answer(number: int, outcome: Outcome) -> None:
+            senders[number].send(_response(outcome), FINAL)
+
         asked = {name for request in requests for name in request.requested_output_names()}
         names = [name for name in self.output_names if name in asked]
-        batch, finished = _unpack(requests)
-        for done in self.runner.answers(batch, names):
-            for number, answer in finished:
-                requests[number].get_response_sender().send(_response(answer), FINAL)
-            finished = done
-        responses: list[Any] = [None] * len(requests)
-        for number, answer in finished:
-            responses[number] = _response(answer)
-        return responses
+        self.runner.run(_unpack(requests, answer), names, answer)
+        return [None] * len(requests)
+
+    def finalize(self) -> None:
+        """Stop counting; Triton has waited for the last answers."""
+        self.ended.set()
+        self.counter.join()
+
+    def _count_runs(self, args: Mapping[str, str]) -> None:
+        """Keep a metric of the runs' time; not in `execute`, which each change would delay."""
+        try:
+            family = pb_utils.MetricFamily(
+                name="onnxruntime_run_core_us",
+                description="Time of ONNX Runtime's runs times the threads of each, in microseconds",
+                kind=pb_utils.MetricFamily.COUNTER,
+            )
+        except pb_utils.TritonModelException:  # a server without metrics
+            return
+        metric = family.Metric(labels={"model": args["model_name"], "version": args["model_version"]})
+        while not self.ended.wait(COUNTED_EVERY):
+            metric.increment(1e6 * self.runner.load.take_core_seconds())
 
 
-def _unpack(requests: Sequence[Any]) -> tuple[list[tuple[int, Request]], list[Answer]]:
-    """Numbered inputs of the requests, and the errors of those whose inputs cannot be read."""
+def _unpack(requests: Sequence[Any], answer: Answer) -> list[tuple[int, Request]]:
+    """Numbered inputs of the requests; one whose inputs cannot be read is answered with the error.
+
+    Copies, because Triton may use the shared memory again when `execute` has returned.
+    """
     batch: list[tuple[int, Request]] = []
-    refused: list[Answer] = []
     for number, request in enumerate(requests):
         try:
-            batch.append((number, {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}))
+            batch.append((number, {each.name(): each.as_numpy().copy() for each in request.inputs()}))
         except Exception as error:
-            refused.append((number, error))
-    return batch, refused
+            answer(number, error)
+    return batch
 
 
-def _response(answer: Outputs | Exception) -> Any:
+def _response(answer: Outcome) -> Any:
     if not isinstance(answer, Exception):
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in answer.items()])
     if isinstance(answer, RequestError):

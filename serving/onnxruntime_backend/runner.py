@@ -1,22 +1,24 @@
-"""Runs the model on a batch of requests and answers each request as soon as its rows are done.
+"""Runs the model on batches of requests and answers each request as soon as its rows are done.
 
 Triton may batch requests in any way, and batch items do not know of each other, so a ragged batch may be cut
 anywhere between rows; :mod:`plan` says where that pays. A rectangular batch goes to the model whole.
 """
 
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnxruntime as ort
 
-from serving.onnxruntime_backend.batching import Answer, Outputs, Request, gather, scatter
+from serving.onnxruntime_backend.batching import Answer, Outcome, Request, gather, scatter
+from serving.onnxruntime_backend.load import Load
 from serving.onnxruntime_backend.plan import Plan, plan_runs
 from serving.onnxruntime_backend.settings import Settings
+from serving.onnxruntime_backend.workers import Workers
 
-Outcomes = Sequence[Outputs | Exception]
 # Batch inputs whose values for a row do not depend on the other rows.
 ROWWISE = {"BATCH_ITEM_SHAPE", "BATCH_ITEM_SHAPE_FLATTEN"}
 
@@ -30,11 +32,8 @@ class Piece:
 
 
 class Runner:
-    """One model instance. `open_session(threads)` loads the model; where batches are cut, it is loaded twice:
-    for
-    runs on all `threads`, and for runs side by side on one thread each.
-
-    `cut=False` runs every batch whole, as a GPU wants it.
+    """One model instance. `open_session(threads)` loads the model: once for runs on all `threads` and, where
+    batches are cut, once more for each thread. `cut=False` runs every batch whole, as a GPU wants it.
     """
 
     def __init__(
@@ -46,29 +45,30 @@ class Runner:
         cut: bool = True,
     ) -> None:
         self.settings, self.threads, self.options = settings, threads, options
-        self.session = self.alone = open_session(threads)
+        self.session = open_session(threads)
         self.source = ragged_source(settings) if cut else None
-        if self.source and threads > 1:
-            self.alone = open_session(1)
-        self._pool = ThreadPoolExecutor(threads)
+        side_by_side = threads if self.source and threads > 1 else 0
+        self.workers = Workers([open_session(1) for _ in range(side_by_side)])
+        self.load = Load()
 
-    def answers(self, batch: Sequence[tuple[int, Request]], names: Sequence[str]) -> Iterator[list[Answer]]:
-        """Outputs or an error for every numbered request; each item lists those that one run completed.
+    def run(self, batch: Sequence[tuple[int, Request]], names: Sequence[str], answer: Answer) -> None:
+        """Answer every numbered request with its outputs or an error, as soon as its last row is done.
 
-        A run that fails is repeated piece by piece, so that a failure costs only the request that causes it.
+        Returns when a core has nothing to do, so that it gets the next batch; runs of this one may still be
+        under way then. A run that fails is repeated piece by piece, so that a failure costs only the request
+        that causes it.
         """
+        if not batch:
+            return
+        self.load.arrive()
         pieces = [piece for owner, request in batch for piece in self._cut(owner, request)]
-        missing: dict[int, set[int]] = defaultdict(set)
-        for number, piece in enumerate(pieces):
-            missing[piece.owner].add(number)
-        outcomes: dict[int, Outputs | Exception] = {}
-        order = {owner: sorted(numbers) for owner, numbers in missing.items()}
-        for run, results in self._execute(pieces, self._plan(pieces), names):
-            outcomes.update(zip(run, results, strict=True))
-            owners = dict.fromkeys(pieces[number].owner for number in run)
-            for owner in owners:
-                missing[owner].difference_update(run)
-            yield [(each, _join([outcomes[n] for n in order[each]])) for each in owners if not missing[each]]
+        board, plan = _Board(pieces, answer), self._plan(pieces)
+        if self._takes_all_threads(plan):
+            for run in plan.runs:
+                self._perform(pieces, run, names, board, self.threads, self.session)
+        else:
+            self.workers.submit(partial(self._perform, pieces, run, names, board, 1) for run in plan.runs)
+        self.load.leave()
 
     def _cut(self, owner: int, request: Request) -> list[Piece]:
         if self.source is None or self.source not in request or len(request[self.source]) < 2:
@@ -81,22 +81,31 @@ class Runner:
             return Plan((tuple(range(len(pieces))),), side_by_side=False)
         return plan_runs([piece.inputs[self.source].size for piece in pieces], self.threads)
 
-    def _execute(
-        self, pieces: Sequence[Piece], plan: Plan, names: Sequence[str]
-    ) -> Iterator[tuple[tuple[int, ...], Outcomes]]:
-        """Each run of the plan with the outcomes of its pieces, as it ends."""
-        inputs = {run: [pieces[number].inputs for number in run] for run in plan.runs}
-        if not plan.side_by_side:
-            yield from ((run, self._attempt(self.session, inputs[run], names)) for run in plan.runs)
-            return
-        futures: dict[Future[Outcomes], tuple[int, ...]] = {
-            self._pool.submit(self._attempt, self.alone, inputs[run], names): run for run in plan.runs
-        }
-        yield from ((futures[future], future.result()) for future in as_completed(futures))
+    def _takes_all_threads(self, plan: Plan) -> bool:
+        """Whether the runs take turns on all threads, not one thread each.
+
+        A lone row answers sooner on all threads, but two rows are done sooner on one each.
+        """
+        if self.source is None or self.threads == 1:
+            return True
+        return self.load.is_light() and not plan.side_by_side
+
+    def _perform(
+        self,
+        pieces: Sequence[Piece],
+        run: tuple[int, ...],
+        names: Sequence[str],
+        board: "_Board",
+        threads: int,
+        session: ort.InferenceSession,
+    ) -> None:
+        with self.load.run(threads):
+            outcomes = self._attempt(session, [pieces[number].inputs for number in run], names)
+        board.post(run, outcomes)
 
     def _attempt(
         self, session: ort.InferenceSession, inputs: list[Request], names: Sequence[str]
-    ) -> Outcomes:
+    ) -> Sequence[Outcome]:
         try:
             values = session.run(names, gather(inputs, self.settings), self.options)
             return scatter(dict(zip(names, values, strict=True)), inputs, self.settings)
@@ -106,6 +115,29 @@ class Runner:
             return [outcome for each in inputs for outcome in self._attempt(session, [each], names)]
 
 
+class _Board:
+    """Outcomes of a batch's pieces; answers a request when the last of its own is posted."""
+
+    def __init__(self, pieces: Sequence[Piece], answer: Answer) -> None:
+        self._owners = [piece.owner for piece in pieces]
+        self._pieces: dict[int, list[int]] = defaultdict(list)
+        for number, owner in enumerate(self._owners):
+            self._pieces[owner].append(number)
+        self._missing = {owner: len(numbers) for owner, numbers in self._pieces.items()}
+        self._outcomes: dict[int, Outcome] = {}
+        self._answer, self._lock = answer, threading.Lock()
+
+    def post(self, run: Sequence[int], outcomes: Sequence[Outcome]) -> None:
+        """The outcomes of these pieces."""
+        with self._lock:
+            self._outcomes.update(zip(run, outcomes, strict=True))
+            for number in run:
+                self._missing[self._owners[number]] -= 1
+            done = [owner for owner in {self._owners[n]: None for n in run} if not self._missing[owner]]
+        for owner in done:
+            self._answer(owner, _join([self._outcomes[number] for number in self._pieces[owner]]))
+
+
 def ragged_source(settings: Settings) -> str | None:
     """The input whose row lengths say what a row costs; None where a batch has to be run as it came."""
     ragged = [tensor.name for tensor in settings.inputs if tensor.ragged]
@@ -113,7 +145,7 @@ def ragged_source(settings: Settings) -> str | None:
     return ragged[0] if ragged and rowwise and settings.max_batch_size else None
 
 
-def _join(parts: Sequence[Outputs | Exception]) -> Outputs | Exception:
+def _join(parts: Sequence[Outcome]) -> Outcome:
     """A request's rows put together again, or the first error among them."""
     outputs = []
     for part in parts:

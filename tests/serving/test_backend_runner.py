@@ -1,16 +1,19 @@
 """How the backend cuts a batch into runs, with a session that adds up rows in place of a model."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
-from serving.onnxruntime_backend.batching import Answer, Request
+from serving.onnxruntime_backend.batching import Outcome, Request
+from serving.onnxruntime_backend.load import MEMORY, Load
 from serving.onnxruntime_backend.plan import LARGEST, plan_runs
 from serving.onnxruntime_backend.runner import Runner, ragged_source
 from serving.onnxruntime_backend.settings import parse_settings
+from serving.onnxruntime_backend.workers import Workers
 
 BAD = -1
 
@@ -46,15 +49,28 @@ class Summing:
 class Sums:
     """A runner over Summing sessions that share one log."""
 
-    def __init__(self, settings: dict, threads: int, cut: bool = True) -> None:
+    def __init__(
+        self, settings: dict, threads: int, cut: bool = True, session: type[Summing] = Summing
+    ) -> None:
         self.runs: list[tuple[int, list[int]]] = []
-        self.runner = Runner(parse_settings(settings), threads, lambda n: Summing(n, self.runs), cut=cut)
+        self.runner = Runner(parse_settings(settings), threads, lambda n: session(n, self.runs), cut=cut)
 
-    def __call__(self, batch: Sequence[Request]) -> dict[int, object]:
-        return dict(answer for done in self.answers(batch) for answer in done)
+    def __call__(self, batch: Sequence[Request]) -> dict[int, Outcome]:
+        """Every answer, in the order in which they came."""
+        answers: dict[int, Outcome] = {}
+        self.start(batch, answers.__setitem__)
+        wait_until(lambda: len(answers) == len(batch))
+        return answers
 
-    def answers(self, batch: Sequence[Request]) -> list[list[Answer]]:
-        return list(self.runner.answers(list(enumerate(batch)), ["sum"]))
+    def start(self, batch: Sequence[Request], answer: Callable[[int, Outcome], None]) -> None:
+        self.runner.run(list(enumerate(batch)), ["sum"], answer)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "waited for 10 s"
+        time.sleep(0.001)
 
 
 def requests_of(*shapes: tuple[int, int]) -> list[Request]:
@@ -108,16 +124,88 @@ def test_a_failure_costs_only_the_request_that_causes_it(threads: int, length: i
 
 
 def test_a_request_is_answered_before_the_batch_is_done() -> None:
-    done = Sums(config(), 1).answers(requests_of((1, 500), (2, 300), (1, 100)))
-    assert [[number for number, _ in answers] for answers in done] == [[0], [], [1, 2]]
+    sums, done = Sums(config(), 1), []
+    sums.start(requests_of((1, 500), (2, 300), (1, 100)), lambda number, _: done.append((number, len(sums.runs))))
+    assert done == [(0, 1), (1, 3), (2, 3)]
 
 
-def test_runs_side_by_side_overlap() -> None:
-    together = threading.Barrier(2, timeout=5)
-    sums = Sums(config(), 2)
-    alone = sums.runner.alone.run
-    sums.runner.alone.run = lambda *given: (together.wait(), alone(*given))[1]
+def test_runs_side_by_side_overlap_on_sessions_of_their_own() -> None:
+    together, used = threading.Barrier(2, timeout=5), set()
+
+    class Meeting(Summing):
+        def run(self, *given: object) -> list[np.ndarray]:
+            used.add(id(self))
+            together.wait()
+            return super().run(*given)
+
+    sums = Sums(config(), 2, session=Meeting)
     assert len(sums(requests_of((1, 400), (1, 400)))) == 2
+    assert len(used) == 2
+
+
+class Gated(Summing):
+    """A session whose runs of long rows wait until the test opens the gate."""
+
+    gate = threading.Event()
+
+    def run(self, names: Sequence[str], feeds: dict, options: None) -> list[np.ndarray]:
+        if feeds["ids"].size > 300:
+            assert self.gate.wait(10)
+        return super().run(names, feeds, options)
+
+
+def test_a_free_core_gets_the_next_batch_while_a_run_is_under_way() -> None:
+    Gated.gate.clear()
+    sums, answers = Sums(config(), 2, session=Gated), {}
+    sums.start(requests_of((1, 290), (1, 400)), lambda number, _: answers.setdefault(("first", number), None))
+    sums.start(requests_of((1, 100)), lambda number, _: answers.setdefault(("second", number), None))
+    wait_until(lambda: ("second", 0) in answers)
+    assert ("first", 1) not in answers
+    Gated.gate.set()
+    wait_until(lambda: len(answers) == 3)
+    assert {threads for threads, _ in sums.runs} == {1}
+
+
+def test_a_row_alone_takes_all_threads_again_when_no_batches_have_met_for_some_runs() -> None:
+    sums = Sums(config(), 2)
+    sums.runner.load._met = time.monotonic() + 3600
+    sums(requests_of((1, 400)))
+    sums.runner.load._met = time.monotonic() - 3600
+    time.sleep(0.01)  # a batch that comes at once has been waiting
+    sums(requests_of((1, 400)))
+    assert [threads for threads, _ in sums.runs] == [1, 2]
+
+
+def test_load_is_light_until_batches_meet_and_again_after_some_runs() -> None:
+    load = Load()
+    load.arrive()
+    assert load.is_light()
+    with load.run(2):
+        time.sleep(0.02)
+        load.arrive()  # beside a run
+    assert not load.is_light()
+    wait_until(load.is_light)
+    load.leave()
+    load.arrive()  # at once: it has been waiting
+    assert not load.is_light()
+    assert 0.05 < load._duration * MEMORY
+
+
+def test_core_seconds_count_each_thread_once() -> None:
+    load = Load()
+    with load.run(2):
+        time.sleep(0.05)
+    with load.run(1):
+        time.sleep(0.05)
+    assert 0.15 <= load.take_core_seconds() < 1
+    assert load.take_core_seconds() == 0
+
+
+def test_a_worker_outlives_a_job_that_raises(capfd: pytest.CaptureFixture[str]) -> None:
+    workers, done = Workers([None]), []  # type: ignore[list-item]
+    workers.submit([lambda session: 1 / 0, lambda session: done.append(1)])
+    assert done == [1]
+    assert "ZeroDivisionError" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
