@@ -10,7 +10,7 @@ class Settings:
     name: str = "default"
     window: float = 3.0
     # Clients to rounds: the levels that targets are read from are measured most often.
-    rounds: dict[int, int] = field(default_factory=lambda: {1: 2, 2: 1, 4: 1, 8: 1, 16: 2, 32: 1})
+    rounds: dict[int, int] = field(default_factory=lambda: {1: 4, 2: 1, 4: 1, 8: 1, 16: 4, 32: 1})
     shipped_rounds: dict[int, int] = field(default_factory=lambda: {1: 2, 4: 1, 16: 2})
     texts: int = 256
     table_rounds: int = 50

@@ -13,16 +13,13 @@ PARTS = ("queue", "compute_input", "compute_infer", "compute_output")
 class ModelStats:
     """Totals of one model: requests, rows and executions counted, times in seconds.
 
-    Times of ``PARTS`` add up over requests. ``busy`` is the time of executions (input, run, output), counted
-    once for a batch: how long instances were occupied; ``busy_infer`` is that of the runs alone.
+    Times of ``PARTS`` add up over requests.
     """
 
     requests: int
     rows: int
     executions: int
     seconds: dict[str, float]
-    busy: float
-    busy_infer: float
 
     def since(self, earlier: "ModelStats") -> "ModelStats":
         """What was added after ``earlier``."""
@@ -31,8 +28,6 @@ class ModelStats:
             self.rows - earlier.rows,
             self.executions - earlier.executions,
             {part: self.seconds[part] - earlier.seconds[part] for part in self.seconds},
-            self.busy - earlier.busy,
-            self.busy_infer - earlier.busy_infer,
         )
 
 
@@ -48,24 +43,24 @@ def read_stats(base_url: str, model: str) -> ModelStats:
     return parse_stats(response.json())
 
 
-def instances_of(base_url: str, model: str) -> int:
-    """How many instances of ``model`` the server runs."""
-    config = urllib3.request("GET", f"{base_url}/v2/models/{model}/config", timeout=10).json()
-    return max(1, sum(group.get("count", 1) for group in config.get("instance_group", [])))
+def read_run_core_seconds(metrics_url: str, model: str) -> float:
+    """Seconds times threads of ONNX Runtime's runs of ``model`` since the server's start.
+
+    The backend adds to this counter twice a second.
+    """
+    lines = urllib3.request("GET", metrics_url, timeout=10).data.decode().splitlines()
+    own = [line for line in lines if line.startswith(f'onnxruntime_run_core_us{{model="{model}",')]
+    return sum(float(line.split()[-1]) for line in own) / 1e6
 
 
 def parse_stats(answer: dict) -> ModelStats:
     """Sum the versions in the JSON of the statistics endpoint."""
     versions = answer["model_stats"]
     inference = [version["inference_stats"] for version in versions]
-    batches = [batch for version in versions for batch in version.get("batch_stats", [])]
     seconds = {part: sum(each[part]["ns"] for each in inference) / 1e9 for part in ("success", *PARTS)}
-    busy = {part: sum(batch[part]["ns"] for batch in batches) / 1e9 for part in PARTS[1:]}
     return ModelStats(
         requests=sum(each["success"]["count"] for each in inference),
         rows=sum(version["inference_count"] for version in versions),
         executions=sum(version["execution_count"] for version in versions),
         seconds=seconds,
-        busy=sum(busy.values()),
-        busy_infer=busy["compute_infer"],
     )

@@ -40,8 +40,9 @@ process tree. Start-up runs from the command to the first answered review, impor
 """
 LAYERS = """\
 From Triton's statistics while 8 clients keep it busy: 24 layers, then the shipped checkpoint. HTTP is
-what Triton's clock does not see: client, socket, parsing. Outside runs is the share of the wall clock in
-which no instance of the model ran.
+what Triton's clock does not see: client, socket, parsing. Outside runs is the share of all cores' time that
+was not in ONNX Runtime's runs, the load generator's and the ends of the window included (from the backend's
+metric `onnxruntime_run_core_us`). Runs overlap batches, so ours end up to one run after Triton's clock.
 """
 LIMIT = """\
 The fastest product of square matrices (512 to 2,048) that a library reaches here, and the share of it

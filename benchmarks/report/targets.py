@@ -82,7 +82,7 @@ def _tritons_share(figures: Figures) -> Target:
     shown = (f"`{key}` {100 * share:.1f}%{_of_ceiling(figures, key)}" for key, share in shares.items())
     detail = ", ".join(shown) or "not measured"
     worst = 100 * max(shares.values(), default=math.nan)
-    return Target("Time outside the model's runs at 8 clients", worst, 10.0, True, detail, "%")
+    return Target("Cores' time outside of ONNX Runtime's runs at 8 clients", worst, 10.0, True, detail, "%")
 
 
 def _of_ceiling(figures: Figures, key: str) -> str:

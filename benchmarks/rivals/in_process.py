@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import onnxruntime
@@ -24,18 +25,29 @@ def load_side_by_side(repository: Path, cores: int) -> dict[str, Runner]:
     """Our graphs with a text on each core, longest first: what a server at its best could reach."""
     models = {"packed fp32": "mobilebert_fp32", "packed int8": "mobilebert_int8"}
     return {
-        f"{name}, a text a core": on_each_core(packed_runner(_session(repository / model, 1)), cores)
+        f"{name}, a text a core": on_each_core(
+            [packed_runner(_session(repository / model, 1)) for _ in range(cores)]
+        )
         for name, model in models.items()
     }
 
 
-def on_each_core(runner: Runner, cores: int) -> Runner:
-    """A runner that gives each text to the next free thread of ``cores``."""
-    pool = ThreadPoolExecutor(cores)
+def on_each_core(runners: Sequence[Runner]) -> Runner:
+    """A runner that gives each text to the next free one of ``runners``, each on a thread of its own."""
+    pool, idle = ThreadPoolExecutor(len(runners)), SimpleQueue[Runner]()
+    for each in runners:
+        idle.put(each)
+
+    def run_one(text: list[int]) -> np.ndarray:
+        runner = idle.get()
+        try:
+            return runner([text])
+        finally:
+            idle.put(runner)
 
     def run(texts: Sequence[list[int]]) -> np.ndarray:
         order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
-        answers = dict(zip(order, pool.map(lambda number: runner([texts[number]]), order), strict=True))
+        answers = dict(zip(order, pool.map(lambda number: run_one(texts[number]), order), strict=True))
         return np.concatenate([answers[number] for number in range(len(texts))])
 
     return run

@@ -5,28 +5,35 @@ import time
 from benchmarks.arena import Arena
 from benchmarks.contestants import OURS, PADDED, TRITON_MODELS, Contestant
 from benchmarks.load import LoadResult, closed_loop
+from benchmarks.machine import usable_cores
 from benchmarks.stage import Stage
-from benchmarks.triton_stats import PARTS, ModelStats, instances_of, read_stats
+from benchmarks.triton_stats import PARTS, ModelStats, read_run_core_seconds, read_stats
 
 CLIENTS = 8
+# Long, because the last requests of a window leave cores idle; the counter of runs lags by half a second.
+WINDOWS, COUNTED = 2, 0.7
 
 
 def measure_layers(stage: Stage, arena: Arena) -> dict[str, dict]:
-    """Milliseconds a request by layer; `outside_runs` is the share of the time in which no model ran."""
-    return {key: _measure(stage, arena.contestants[key]) for key in (PADDED, *OURS)}
+    """Milliseconds a request by layer; `outside_runs` is the cores' share of time outside of runs."""
+    url = arena.triton.metrics_url
+    return {key: _measure(stage, arena.contestants[key], url) for key in (PADDED, *OURS)}
 
 
-def _measure(stage: Stage, contestant: Contestant) -> dict:
+def _measure(stage: Stage, contestant: Contestant, metrics_url: str) -> dict:
     stage.progress(f"layers of {contestant.key}")
     ensemble, tokenizer, model = TRITON_MODELS[contestant.key]
     parts = {"ensemble": ensemble, "tokenizer": tokenizer, "model": model}
+    time.sleep(COUNTED)
+    ran = read_run_core_seconds(metrics_url, model)
     before = {part: read_stats(contestant.base_url, name) for part, name in parts.items()}
     began = time.perf_counter()
-    result = closed_loop(contestant.single, stage.reviews, CLIENTS, stage.settings.window)
+    result = closed_loop(contestant.single, stage.reviews, CLIENTS, WINDOWS * stage.settings.window)
     seconds = time.perf_counter() - began
     spent = {part: read_stats(contestant.base_url, name).since(before[part]) for part, name in parts.items()}
-    occupied = seconds * instances_of(contestant.base_url, model)
-    return {**layers_of(spent, result), "outside_runs": 1 - spent["model"].busy_infer / occupied}
+    time.sleep(COUNTED)
+    share = (read_run_core_seconds(metrics_url, model) - ran) / (seconds * usable_cores())
+    return {**layers_of(spent, result), "outside_runs": 1 - share}
 
 
 def layers_of(spent: dict[str, ModelStats], result: LoadResult) -> dict:

@@ -1,10 +1,13 @@
+import time
+
 import pytest
 
 from benchmarks.callers import triton_caller
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import LoadResult
+from benchmarks.machine import usable_cores
 from benchmarks.suite.layers import layers_of
-from benchmarks.triton_stats import ModelStats, parse_stats, read_stats
+from benchmarks.triton_stats import ModelStats, parse_stats, read_run_core_seconds, read_stats
 
 
 def duration(count: int, ms: float) -> dict:
@@ -24,14 +27,6 @@ ANSWER = {
                 "compute_infer": duration(4, 70),
                 "compute_output": duration(4, 6),
             },
-            "batch_stats": [
-                {
-                    "batch_size": 3,
-                    "compute_input": duration(2, 1),
-                    "compute_infer": duration(2, 30),
-                    "compute_output": duration(2, 2),
-                }
-            ],
         }
         for version in ("1", "2")
     ]
@@ -42,14 +37,25 @@ def test_versions_add_up_and_batches_count_once() -> None:
     stats = parse_stats(ANSWER)
     assert (stats.requests, stats.rows, stats.executions) == (8, 12, 4)
     assert stats.seconds["compute_infer"] == pytest.approx(0.140)
-    assert stats.busy == pytest.approx(0.066)
-    assert stats.busy_infer == pytest.approx(0.060)
 
 
 def test_difference_is_what_happened_in_between() -> None:
     stats = parse_stats(ANSWER)
     nothing = stats.since(stats)
-    assert (nothing.requests, nothing.busy) == (0, 0)
+    assert (nothing.requests, nothing.seconds["queue"]) == (0, 0)
+
+
+def test_live_server_counts_the_time_of_runs(server, texts) -> None:
+    seconds = []
+    for _ in range(2):
+        time.sleep(0.7)
+        seconds.append(read_run_core_seconds(server.metrics_url, "mobilebert_fp32"))
+        began = time.perf_counter()
+        triton_caller(server.http_url, "sentiment")([f"{text} {began}" for text in texts])
+        lasted = time.perf_counter() - began
+    time.sleep(0.7)
+    added = read_run_core_seconds(server.metrics_url, "mobilebert_fp32") - seconds[1]
+    assert 0 < added < lasted * usable_cores()
 
 
 def test_live_server_counts_our_requests(server, texts) -> None:
@@ -73,8 +79,7 @@ def test_layers_add_up_to_the_latency() -> None:
         "model": (0.07, 0.03, 0.005, 0.03, 0.005),
     }
     spent = {
-        name: ModelStats(1, 1, 1, dict(zip(parts, seconds, strict=True)), 0.0, 0.0)
-        for name, seconds in times.items()
+        name: ModelStats(1, 1, 1, dict(zip(parts, seconds, strict=True))) for name, seconds in times.items()
     }
     layers = layers_of(spent, LoadResult(8, 1.0, [0.12], 10, overall_mean_latency=0.12))
     inside = sum(layers["tokenizer"].values()) + sum(layers["model"].values())

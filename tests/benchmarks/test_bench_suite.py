@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 
 import pytest
 
@@ -8,6 +9,7 @@ from benchmarks.contestants import (
     FLASK_LATENCY,
     FLASK_RECOMMENDED,
     PADDED,
+    PADDED_UNBATCHED,
     SENTIMENT_FAST,
 )
 from benchmarks.errors import BenchmarkError
@@ -32,6 +34,14 @@ def test_the_latency_setting_is_not_queued_up() -> None:
         level for _, level, key in plan({1: 1, 2: 1, 32: 1}, [FLASK_LATENCY, PADDED]) if key == FLASK_LATENCY
     }
     assert levels == {1, 2}
+
+
+def test_what_no_target_is_read_from_is_measured_less_often() -> None:
+    order = plan({1: 3, 16: 3}, [FLASK_RECOMMENDED, PADDED_UNBATCHED, SENTIMENT_FAST])
+    counts = Counter((key, level) for _, level, key in order)
+    assert counts[(SENTIMENT_FAST, 1)] == counts[(SENTIMENT_FAST, 16)] == counts[(FLASK_RECOMMENDED, 1)] == 3
+    assert counts[(PADDED_UNBATCHED, 1)] == counts[(PADDED_UNBATCHED, 16)] == 2
+    assert counts[(FLASK_RECOMMENDED, 16)] == 1
 
 
 def test_every_candidate_but_the_recommended_one_fits_some_way_of_sharing_cores() -> None:

@@ -125,7 +125,8 @@ def test_a_failure_costs_only_the_request_that_causes_it(threads: int, length: i
 
 def test_a_request_is_answered_before_the_batch_is_done() -> None:
     sums, done = Sums(config(), 1), []
-    sums.start(requests_of((1, 500), (2, 300), (1, 100)), lambda number, _: done.append((number, len(sums.runs))))
+    batch = requests_of((1, 500), (2, 300), (1, 100))
+    sums.start(batch, lambda number, _: done.append((number, len(sums.runs))))
     assert done == [(0, 1), (1, 3), (2, 3)]
 
 
@@ -188,7 +189,7 @@ def test_load_is_light_until_batches_meet_and_again_after_some_runs() -> None:
     load.leave()
     load.arrive()  # at once: it has been waiting
     assert not load.is_light()
-    assert 0.05 < load._duration * MEMORY
+    assert load._duration * MEMORY > 0.05
 
 
 def test_core_seconds_count_each_thread_once() -> None:
