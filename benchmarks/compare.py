@@ -1,0 +1,85 @@
+"""`python -m benchmarks.compare a=REPOSITORY b=REPOSITORY`: which of several model repositories serves better?
+
+Each gets a server of its own; all are up at the same time, one at a time is under load, and rounds alternate, so
+that whatever else the machine does meets all alike. Copy `model_repository/`, change a config.pbtxt, compare.
+"""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks import texts
+from benchmarks.arena import quiet_triton
+from benchmarks.callers import Caller, triton_caller
+from benchmarks.load import LoadResult, closed_loop
+from benchmarks.paths import SHIPPED_CHECKPOINT
+from benchmarks.summary import median, percentile, ratio_of_medians
+from serving.errors import ServingError
+
+TEXTS = 256
+WARMING_S = 1.0
+
+
+def main(
+    repositories: Annotated[list[str], typer.Argument(help="NAME=FOLDER, the one to compare with first.")],
+    model: Annotated[str, typer.Option(help="The ensemble to call.")] = "sentiment_fast",
+    clients: Annotated[str, typer.Option(help="How many clients at a time, with commas.")] = "1,2,8,16",
+    rounds: Annotated[int, typer.Option(min=1)] = 4,
+    window: Annotated[float, typer.Option(min=0.1, help="Seconds a round.")] = 3.0,
+    length: Annotated[str, typer.Option(help=f"Of the texts: {', '.join(texts.LENGTHS)}.")] = "imdb",
+    checkpoint: Annotated[Path, typer.Option(help="Whose tokenizer counts tokens.")] = SHIPPED_CHECKPOINT,
+) -> None:
+    """Compare model repositories by a closed loop over HTTP."""
+    folders = dict(each.split("=", 1) for each in repositories if "=" in each)
+    levels = [int(each) for each in clients.split(",") if each.strip().isdigit()]
+    if len(folders) < len(repositories) or length not in texts.LENGTHS or not levels:
+        raise typer.BadParameter("give NAME=FOLDER for each, --clients such as 1,8, --length short, imdb or worst")
+    reviews = texts.load(checkpoint, TEXTS).by_length[length]
+    try:
+        with ExitStack() as stack:
+            servers = {name: stack.enter_context(quiet_triton(Path(each))) for name, each in folders.items()}
+            callers = {name: triton_caller(server.http_url, model) for name, server in servers.items()}
+            found = _measure(callers, reviews, levels, rounds, window)
+    except ServingError as error:
+        Console(stderr=True).print(f"error: {error}", style="red")
+        raise typer.Exit(1) from None
+    Console().print(tabulate(found, next(iter(folders))))
+
+
+def _measure(
+    callers: dict[str, Caller], reviews: list[texts.Review], levels: list[int], rounds: int, window: float
+) -> dict[tuple[int, str], list[LoadResult]]:
+    for caller in callers.values():
+        closed_loop(caller, reviews, 1, WARMING_S)
+    found: dict[tuple[int, str], list[LoadResult]] = {(n, name): [] for n in levels for name in callers}
+    cases = [(level, name) for level in levels for _ in range(rounds) for name in callers]
+    for level, name in track(cases, "comparing"):
+        found[level, name].append(closed_loop(callers[name], reviews, level, window))
+    return found
+
+
+def tabulate(found: dict[tuple[int, str], list[LoadResult]], first: str) -> Table:
+    """Medians over rounds, latencies over all requests of all rounds."""
+    table = Table("clients", "repository", "tokens/s", f"/ {first}", "reviews/s", "p50 ms", "p99 ms")
+    for (level, name), results in found.items():
+        speeds = [each.tokens_per_second for each in results]
+        reference = [each.tokens_per_second for each in found[level, first]]
+        latencies = [latency for each in results for latency in each.latencies]
+        table.add_row(
+            str(level),
+            name,
+            f"{median(speeds):,.0f}",
+            f"{ratio_of_medians(speeds, reference):.2f}x",
+            f"{median([each.reviews_per_second for each in results]):.1f}",
+            *(f"{1e3 * percentile(latencies, percent):.1f}" for percent in (50, 99)),
+        )
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)
