@@ -1,9 +1,11 @@
-"""`python -m benchmarks.compare a=REPOSITORY b=REPOSITORY`: which of several model repositories serves better?
+"""`python -m benchmarks.compare a=FOLDER b=FOLDER`: which of several model repositories serves better?
 
-Each gets a server of its own; all are up at the same time, one at a time is under load, and rounds alternate, so
-that whatever else the machine does meets all alike. Copy `model_repository/`, change a config.pbtxt, compare.
+Each gets a server of its own; all are up at the same time, one at a time is under load, and rounds alternate,
+so that whatever else the machine does meets all alike. Copy `model_repository/`, change a configuration,
+compare.
 """
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -38,7 +40,9 @@ def main(
     folders = dict(each.split("=", 1) for each in repositories if "=" in each)
     levels = [int(each) for each in clients.split(",") if each.strip().isdigit()]
     if len(folders) < len(repositories) or length not in texts.LENGTHS or not levels:
-        raise typer.BadParameter("give NAME=FOLDER for each, --clients such as 1,8, --length short, imdb or worst")
+        raise typer.BadParameter(
+            "give NAME=FOLDER for each, --clients like 1,8, --length short, imdb or worst"
+        )
     reviews = texts.load(checkpoint, TEXTS).by_length[length]
     try:
         with ExitStack() as stack:
@@ -52,7 +56,7 @@ def main(
 
 
 def _measure(
-    callers: dict[str, Caller], reviews: list[texts.Review], levels: list[int], rounds: int, window: float
+    callers: Mapping[str, Caller], reviews: list[texts.Review], levels: list[int], rounds: int, window: float
 ) -> dict[tuple[int, str], list[LoadResult]]:
     for caller in callers.values():
         closed_loop(caller, reviews, 1, WARMING_S)

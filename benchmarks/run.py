@@ -29,16 +29,20 @@ def run_everything(checkpoint: Path, settings: Settings, sections: Sections, pro
         BenchmarkError: something could not be started or failed under load; earlier sections stay saved.
     """
     began, cores, store = time.time(), machine.usable_cores(), sections.store
-    store.describe_run(machine=machine.describe(), settings=settings.name, finished=False)
+    whole = not sections.only or not store.data["run"]  # a part says nothing of the run that it amends
+    if whole:
+        store.describe_run(machine=machine.describe(), settings=settings.name, finished=False)
     fetch()
     sections.measure("peak", measure_peaks, cores, settings.peak_seconds)
     deep = _stage(deep_checkpoint(checkpoint, progress), settings, progress)
     shipped = _stage(checkpoint, settings, progress)
     flask = _flask_settings(deep, sections, cores)
-    store.describe_run(flask={key: choice.label for key, choice in flask.items()})
+    if whole:
+        store.describe_run(flask={key: choice.label for key, choice in flask.items()})
     _measure_deep(deep, flask, sections, cores)
     _measure_shipped(shipped, flask, sections, cores)
-    store.describe_run(seconds=round(time.time() - began, 1), finished=True)
+    if whole:
+        store.describe_run(seconds=round(time.time() - began, 1), finished=True)
 
 
 def deep_checkpoint(checkpoint: Path, progress: Progress) -> Path:

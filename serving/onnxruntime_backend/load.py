@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Seconds. Triton hands over a batch that has been waiting within 0.1 to 0.3 ms. A lone client's next one, since
-# it reads the answer first, takes 0.45 ms and more (on the same machine, with a model of 2 layers).
+# Seconds. Triton hands over a batch that has been waiting within 0.1 to 0.3 ms. A lone client reads its
+# answer first: its next request takes 0.45 ms and more (on the same machine, with a model of 2 layers).
 WAITED = 0.00035
 # For so many runs after batches have met they are expected to meet again.
 MEMORY = 5
