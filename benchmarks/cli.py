@@ -49,7 +49,9 @@ def run(
     quick: Annotated[
         bool, typer.Option("--quick", help="A first look in some 5 minutes, kept in .cache/.")
     ] = False,
-    full: Annotated[bool, typer.Option("--full", help="Bulk scoring up to 25,000 reviews.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Bulk scoring of 1,000 reviews with 24 layers, too.")
+    ] = False,
     section: Annotated[
         list[str] | None,
         typer.Option(help="Measure only this section (repeatable), keep the rest."),

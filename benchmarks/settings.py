@@ -21,7 +21,7 @@ class Settings:
     perf_load_shares: tuple[float, ...] = (0.3, 0.5, 0.7, 0.85, 1.0)
     perf_window: float = 1.0
     length_concurrency: int = 8
-    bulk_sizes: tuple[int, ...] = (1, 10, 100, 1000)
+    bulk_sizes: tuple[int, ...] = (1, 10, 100, 1000, 25_000)
     bulk_sizes_deep: tuple[int, ...] = (1, 10, 100)
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     batch_rounds: int = 2
@@ -33,9 +33,7 @@ class Settings:
 
 
 DEFAULT = Settings()
-FULL = replace(
-    DEFAULT, name="full", bulk_sizes=(1, 10, 100, 1000, 25_000), bulk_sizes_deep=(1, 10, 100, 1000)
-)
+FULL = replace(DEFAULT, name="full", bulk_sizes_deep=(1, 10, 100, 1000))
 QUICK = replace(
     DEFAULT,
     name="quick",

@@ -33,7 +33,9 @@ Infer is the server's own time for the runs of tokenizer and model; the rest of 
 """
 PERF_OPEN = "Poisson arrivals at shares of the throughput that the closed loop reached; 24 layers."
 PERF_LENGTHS = "Short is a review's first sentence, worst case is 512 tokens; 8 clients; 24 layers."
-BULK = "`SentimentClient.classify` on 1 to N reviews (`--full`: 25,000): 24 layers, then the shipped model."
+BULK = """\
+`SentimentClient.classify` on 1 to N reviews: 24 layers (1,000 with `--full`), then the shipped model.
+"""
 ALONE = """\
 Each server alone, started on so many cores, 24 layers. Memory is the proportional set size of the whole
 process tree. Start-up runs from the command to the first answered review, imports and warmup included.
