@@ -33,6 +33,14 @@ def test_ids_are_ragged_and_lengths_count_items(path: Path) -> None:
     assert [each.kind for each in config.batch_input] == [BatchInput.BATCH_ITEM_SHAPE_FLATTEN]
 
 
+@pytest.mark.parametrize("path", PATHS, ids=name_of)
+def test_no_queue_policy_keeps_triton_from_prefetching(path: Path) -> None:
+    """With one, lone clients waited half a second every now and then: docs/serving_speed.md."""
+    batching = read(path).dynamic_batching
+    assert not batching.HasField("default_queue_policy")
+    assert batching.priority_levels == 0
+
+
 def test_precisions_share_one_signature() -> None:
     signatures = {str((read(path).input, read(path).output, read(path).batch_input)) for path in ONNX}
     assert len(signatures) == 1
