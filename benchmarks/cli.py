@@ -26,8 +26,12 @@ ResultsOption = Annotated[
 ]
 
 
+INTERRUPTED = "interrupted: finished sections are saved; `python -m benchmarks report` renders them"
+
+
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
+def one_line_errors(interrupted: str = INTERRUPTED) -> Iterator[None]:
+    """End the process with one line, not a stack trace, on what a user can mend and on Ctrl-C."""
     from serving.errors import ServingError
 
     # As Ctrl-C, also for one who started us in the background, where shells have SIGINT ignored.
@@ -39,7 +43,7 @@ def _one_line_errors() -> Iterator[None]:
         console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        console.print("interrupted: finished sections are saved; `python -m benchmarks report` renders them")
+        console.print(interrupted)
         raise typer.Exit(130) from None
 
 
@@ -62,7 +66,7 @@ def run(
     """Run every benchmark, save raw samples as they come, render the report."""
     if context.invoked_subcommand:
         return
-    with _one_line_errors():
+    with one_line_errors():
         from benchmarks.settings import DEFAULT, FULL, QUICK
 
         _measure(checkpoint, QUICK if quick else FULL if full else DEFAULT, section or [], results)
@@ -100,7 +104,7 @@ def _progress() -> Iterator[Callable[[str], None]]:
 @app.command("report")
 def report(results: ResultsOption = None) -> None:
     """Render the report and the plots again from raw.json."""
-    with _one_line_errors():
+    with one_line_errors():
         from benchmarks import machine
         from benchmarks.report.render import render
         from benchmarks.store import Store
@@ -113,7 +117,7 @@ def report(results: ResultsOption = None) -> None:
 @app.command("fetch-perf-analyzer")
 def fetch_perf_analyzer() -> None:
     """Download the real perf_analyzer into .cache/, unless it is there."""
-    with _one_line_errors():
+    with one_line_errors():
         from benchmarks.perf_analyzer.fetch import fetch
 
         console.print(f"perf_analyzer: {fetch()}")

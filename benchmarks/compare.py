@@ -18,10 +18,10 @@ from rich.table import Table
 from benchmarks import texts
 from benchmarks.arena import quiet_triton
 from benchmarks.callers import Caller, triton_caller
+from benchmarks.cli import one_line_errors
 from benchmarks.load import LoadResult, closed_loop
 from benchmarks.paths import SHIPPED_CHECKPOINT
 from benchmarks.summary import median, percentile, ratio_of_medians
-from serving.errors import ServingError
 
 TEXTS = 256
 WARMING_S = 1.0
@@ -43,15 +43,11 @@ def main(
         raise typer.BadParameter(
             "give NAME=FOLDER for each, --clients like 1,8, --length short, imdb or worst"
         )
-    reviews = texts.load(checkpoint, TEXTS).by_length[length]
-    try:
-        with ExitStack() as stack:
-            servers = {name: stack.enter_context(quiet_triton(Path(each))) for name, each in folders.items()}
-            callers = {name: triton_caller(server.http_url, model) for name, server in servers.items()}
-            found = _measure(callers, reviews, levels, rounds, window)
-    except ServingError as error:
-        Console(stderr=True).print(f"error: {error}", style="red")
-        raise typer.Exit(1) from None
+    with one_line_errors("interrupted: nothing is kept"), ExitStack() as stack:
+        reviews = texts.load(checkpoint, TEXTS).by_length[length]
+        servers = {name: stack.enter_context(quiet_triton(Path(each))) for name, each in folders.items()}
+        callers = {name: triton_caller(server.http_url, model) for name, server in servers.items()}
+        found = _measure(callers, reviews, levels, rounds, window)
     Console().print(tabulate(found, next(iter(folders))))
 
 

@@ -94,14 +94,11 @@ class TritonPythonModel:
 
 
 def _unpack(requests: Sequence[Any], answer: Answer) -> list[tuple[int, Request]]:
-    """Numbered inputs of the requests; one whose inputs cannot be read is answered with the error.
-
-    Copies, because Triton may use the shared memory again when `execute` has returned.
-    """
+    """Numbered inputs of the requests; one whose inputs cannot be read is answered with the error."""
     batch: list[tuple[int, Request]] = []
     for number, request in enumerate(requests):
         try:
-            batch.append((number, {each.name(): each.as_numpy().copy() for each in request.inputs()}))
+            batch.append((number, {each.name(): each.as_numpy() for each in request.inputs()}))
         except Exception as error:
             answer(number, error)
     return batch
@@ -109,7 +106,10 @@ def _unpack(requests: Sequence[Any], answer: Answer) -> list[tuple[int, Request]
 
 def _response(answer: Outcome) -> Any:
     if not isinstance(answer, Exception):
-        return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in answer.items()])
+        try:
+            return pb_utils.InferenceResponse([pb_utils.Tensor(*output) for output in answer.items()])
+        except Exception as error:  # without an answer the client would wait for ever
+            answer = error
     if isinstance(answer, RequestError):
         return pb_utils.InferenceResponse(
             error=pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)

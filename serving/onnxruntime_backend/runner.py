@@ -62,12 +62,14 @@ class Runner:
             return
         self.load.arrive()
         pieces = [piece for owner, request in batch for piece in self._cut(owner, request)]
-        board, plan = _Board(pieces, answer), self._plan(pieces)
+        plan = self._plan(pieces)
         if self._takes_all_threads(plan):
+            board = _Board(pieces, answer)
             for run in plan.runs:
-                self._perform(pieces, run, names, board, self.threads, self.session)
+                self._perform(board, run, names, self.threads, self.session)
         else:
-            self.workers.submit(partial(self._perform, pieces, run, names, board, 1) for run in plan.runs)
+            board = _Board([_copy(piece) for piece in pieces], answer)
+            self.workers.submit(partial(self._perform, board, run, names, 1) for run in plan.runs)
         self.load.leave()
 
     def _cut(self, owner: int, request: Request) -> list[Piece]:
@@ -92,15 +94,14 @@ class Runner:
 
     def _perform(
         self,
-        pieces: Sequence[Piece],
+        board: "_Board",
         run: tuple[int, ...],
         names: Sequence[str],
-        board: "_Board",
         threads: int,
         session: ort.InferenceSession,
     ) -> None:
         with self.load.run(threads):
-            outcomes = self._attempt(session, [pieces[number].inputs for number in run], names)
+            outcomes = self._attempt(session, [board.pieces[number].inputs for number in run], names)
         board.post(run, outcomes)
 
     def _attempt(
@@ -119,23 +120,29 @@ class _Board:
     """Outcomes of a batch's pieces; answers a request when the last of its own is posted."""
 
     def __init__(self, pieces: Sequence[Piece], answer: Answer) -> None:
-        self._owners = [piece.owner for piece in pieces]
-        self._pieces: dict[int, list[int]] = defaultdict(list)
-        for number, owner in enumerate(self._owners):
-            self._pieces[owner].append(number)
-        self._missing = {owner: len(numbers) for owner, numbers in self._pieces.items()}
+        self.pieces = pieces
+        self._numbers: dict[int, list[int]] = defaultdict(list)  # of the pieces of each owner, in their order
+        for number, piece in enumerate(pieces):
+            self._numbers[piece.owner].append(number)
+        self._missing = {owner: len(numbers) for owner, numbers in self._numbers.items()}
         self._outcomes: dict[int, Outcome] = {}
         self._answer, self._lock = answer, threading.Lock()
 
     def post(self, run: Sequence[int], outcomes: Sequence[Outcome]) -> None:
         """The outcomes of these pieces."""
+        owners = [self.pieces[number].owner for number in run]
         with self._lock:
             self._outcomes.update(zip(run, outcomes, strict=True))
-            for number in run:
-                self._missing[self._owners[number]] -= 1
-            done = [owner for owner in {self._owners[n]: None for n in run} if not self._missing[owner]]
+            for owner in owners:
+                self._missing[owner] -= 1
+            done = [owner for owner in dict.fromkeys(owners) if not self._missing[owner]]
         for owner in done:
-            self._answer(owner, _join([self._outcomes[number] for number in self._pieces[owner]]))
+            self._answer(owner, _join([self._outcomes[number] for number in self._numbers[owner]]))
+
+
+def _copy(piece: Piece) -> Piece:
+    """For a run that may outlast `execute`: Triton may use the inputs' shared memory again after that."""
+    return Piece(piece.owner, {name: array.copy() for name, array in piece.inputs.items()})
 
 
 def ragged_source(settings: Settings) -> str | None:
