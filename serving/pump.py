@@ -1,0 +1,53 @@
+"""Drains a child's output for as long as it comes, whatever happens to the place where it is shown.
+
+A child whose pipe is full stands still, so reading never waits for a person's terminal to come back.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable
+
+Sink = Callable[[str], object]
+
+
+class Gate:
+    """A sink that keeps its lines until it is opened: a failed start is told in one line instead."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._kept: list[str] = []
+        self._open = False
+        self._lock = threading.Lock()
+
+    def __call__(self, line: str) -> None:
+        with self._lock:
+            if not self._open:
+                self._kept.append(line)
+                return
+        self._sink(line)
+
+    def open(self) -> None:
+        """Show what was kept, at once, and everything after it as it comes."""
+        with self._lock:
+            kept, self._kept, self._open = self._kept, [], True
+            for line in kept:
+                show(line, self._sink)
+
+
+def pump(stream: Iterable[str], sink: Sink) -> threading.Thread:
+    """Start a thread that hands every line of `stream`, without its end, to `sink` until the stream ends."""
+    thread = threading.Thread(target=_drain, args=(stream, sink), daemon=True)
+    thread.start()
+    return thread
+
+
+def _drain(stream: Iterable[str], sink: Sink) -> None:
+    with contextlib.suppress(ValueError):  # closed by its owner
+        for line in stream:
+            show(line.rstrip("\n"), sink)
+
+
+def show(line: str, sink: Sink) -> None:
+    """Hand a line to the sink; one that is broken (a closed terminal, a full disk) loses it, no more."""
+    with contextlib.suppress(OSError, ValueError):
+        sink(line)
