@@ -6,7 +6,6 @@ checkpoint.weights["classifier.weight"].shape
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,18 @@ from numpy.typing import NDArray
 
 from export.config import ModelConfig, parse_config
 from export.errors import CheckpointError
+from export.tensor_files import check_tensor_file
+from export.tokenizer_files import check_tokenizer_file
+from export.untrusted import (
+    MAX_CONFIG_BYTES,
+    MAX_GOLDEN_BYTES,
+    MAX_TOKENIZER_BYTES,
+    check_numbers,
+    member,
+    parse_json,
+    read_json,
+    read_text,
+)
 
 __all__ = ["Checkpoint", "CheckpointError", "Golden", "checkpoint_hash", "load_checkpoint"]
 
@@ -66,7 +77,10 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     """
     folder = Path(folder)
     _require_files(folder)
-    config = parse_config(_read_json(folder / "config.json"))
+    raw = read_json(folder / "config.json", MAX_CONFIG_BYTES)
+    check_numbers(raw, "config.json")
+    config = parse_config(raw)
+    check_tokenizer_file(folder / "tokenizer.json")
     return Checkpoint(
         folder=folder,
         config=config,
@@ -154,20 +168,12 @@ def _require_files(folder: Path) -> None:
             "save_pretrained(folder, safe_serialization=True)"
         )
     for name in _REQUIRED_FILES:
-        if not (folder / name).is_file():
+        if not member(folder, name).is_file():
             raise CheckpointError(
                 f"{folder}: {name} is missing; save model and fast tokenizer with save_pretrained"
             )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        parsed = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not valid JSON ({error}); save the checkpoint again") from error
-    if not isinstance(parsed, dict):
-        raise CheckpointError(f"{path} does not hold a JSON object; save the checkpoint again")
-    return parsed
+    for name in _OPTIONAL_FILES:
+        member(folder, name)
 
 
 def _read_weights(path: Path, config: ModelConfig) -> dict[str, NDArray[np.float32]]:
@@ -190,6 +196,7 @@ def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    check_tensor_file(path)
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -199,13 +206,14 @@ def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
 def _read_golden(path: Path, config: ModelConfig) -> tuple[Golden, ...]:
     if not path.exists():
         return ()
+    lines = read_text(path, MAX_GOLDEN_BYTES).split("\n")
+    rows = [parse_json(line, path) for line in lines if line.strip()]
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
         golden = tuple(
             Golden(row["name"], row["text"], tuple(row["input_ids"]), row["truncated"], tuple(row["logits"]))
             for row in rows
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged ({error!r}); write it again or delete it") from error
     if not golden:
         raise CheckpointError(f"{path} is empty; write it again or delete it")
@@ -219,7 +227,7 @@ def _read_ranges(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def _read_unk_token_id(path: Path, config: ModelConfig) -> int:
-    model = _read_json(path).get("model")
+    model = read_json(path, MAX_TOKENIZER_BYTES).get("model")
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
         return config.pad_token_id
     unk_id = model["vocab"].get(model.get("unk_token"), config.pad_token_id)
