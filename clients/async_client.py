@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from clients.batching import Batch
 from clients.endpoint import Protocol, parse_endpoint
@@ -71,14 +71,19 @@ class AsyncSentimentClient:
                 raise outcome
             yield outcome
 
-    async def outcomes(self, texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[Outcome]:
-        """Like `stream`, but a refused text gives its InvalidText in its place and ends nothing."""
+    async def outcomes(
+        self, texts: Iterable[str] | AsyncIterable[str], request_id: str = ""
+    ) -> AsyncIterator[Outcome]:
+        """Like `stream`, but a refused text gives its InvalidText in its place and ends nothing.
+
+        request_id: of every request to Triton that this takes.
+        """
         pipeline = await self.new_pipeline()
         source = aiter(texts) if isinstance(texts, AsyncIterable) else iter(texts)
         running: Running = {}
         try:
             while not pipeline.done:
-                await self._send(pipeline, source, running)
+                await self._send(pipeline, source, running, request_id)
                 if running:
                     finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                     for task in finished:
@@ -93,8 +98,7 @@ class AsyncSentimentClient:
     async def new_pipeline(self) -> Pipeline:
         """An empty pipeline with this client's limits; asks the server for its batch size once."""
         if self._batch_size is None:
-            config = await self._retrying(lambda pool: pool.model_config(self.model, self._timeout))
-            self._batch_size = read_batch_size(config)
+            self._batch_size = read_batch_size(await self.model_config())
         return Pipeline(self._batch_size, self.limits.batch_bytes, self.limits.window)
 
     async def connect(self) -> None:
@@ -102,15 +106,26 @@ class AsyncSentimentClient:
         config = await self._attempt(lambda pool: pool.model_config(self.model, self._timeout))
         self._batch_size = self.limits.batch_size or read_batch_size(config)
 
-    async def classify_batch(self, batch: Batch) -> list[Outcome]:
-        """Sends one request. Where the server refuses it for one of its texts, only that text is lost."""
+    async def model_config(self) -> Mapping[str, Any]:
+        """The model's configuration in Triton's JSON form: its versions, tensors and parameters."""
+        return await self._retrying(lambda pool: pool.model_config(self.model, self._timeout))
+
+    async def classify_batch(self, batch: Batch, request_id: str = "") -> list[Outcome]:
+        """Sends one request. Where the server refuses it for one of its texts, only that text is lost.
+
+        request_id: of the request to Triton, whose log and traces show it.
+        """
         try:
-            return [*await self._retrying(lambda pool: pool.infer(self.model, batch.texts, self._timeout))]
+            return [
+                *await self._retrying(
+                    lambda pool: pool.infer(self.model, batch.texts, self._timeout, request_id)
+                )
+            ]
         except InvalidText as refusal:
             if len(batch.texts) == 1:
                 return [InvalidText(refusal.reason, batch.indices[0])]
         first, second = batch.halves()
-        return await self.classify_batch(first) + await self.classify_batch(second)
+        return await self.classify_batch(first, request_id) + await self.classify_batch(second, request_id)
 
     async def wait_until_ready(self, timeout: float = 60.0) -> None:
         """Returns once the model can answer; raises ServerUnavailable when it can't in `timeout` seconds."""
@@ -142,13 +157,13 @@ class AsyncSentimentClient:
     ) -> None:
         await self.close()
 
-    async def _send(self, pipeline: Pipeline, source: Source, running: Running) -> None:
+    async def _send(self, pipeline: Pipeline, source: Source, running: Running, request_id: str) -> None:
         while len(running) < self.limits.max_in_flight:
             if pipeline.wants_texts:
                 pipeline.add(await next_texts(source, pipeline.window))
             if (batch := pipeline.next_batch()) is None:
                 return
-            running[asyncio.create_task(self.classify_batch(batch))] = batch
+            running[asyncio.create_task(self.classify_batch(batch, request_id))] = batch
 
     async def _retrying(self, call: Callable[[Transport], Awaitable[T]]) -> T:
         async with self._in_flight:

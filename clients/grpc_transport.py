@@ -34,13 +34,21 @@ class GrpcTransport:
             endpoint.address, ssl=endpoint.tls, channel_args=CHANNEL
         )
 
-    async def infer(self, model: str, texts: Sequence[str], timeout: float) -> list[Sentiment]:
+    async def infer(
+        self, model: str, texts: Sequence[str], timeout: float, request_id: str = ""
+    ) -> list[Sentiment]:
         tensor = triton_grpc.InferInput(INPUT, [len(texts), 1], "BYTES")
         tensor.set_data_from_numpy(text_tensor(texts))
         outputs = [triton_grpc.InferRequestedOutput(name) for name in OUTPUTS]
         answer = Answer()
         call = self._client.async_infer(
-            model, [tensor], answer.deliver, outputs=outputs, headers=self._headers, client_timeout=timeout
+            model,
+            [tensor],
+            answer.deliver,
+            outputs=outputs,
+            request_id=request_id,
+            headers=self._headers,
+            client_timeout=timeout,
         )
         try:
             result = await answer.future

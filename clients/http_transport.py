@@ -19,12 +19,16 @@ class HttpTransport:
             endpoint.address, ssl=endpoint.tls, conn_limit=connections, conn_timeout=None
         )
 
-    async def infer(self, model: str, texts: Sequence[str], timeout: float) -> list[Sentiment]:
+    async def infer(
+        self, model: str, texts: Sequence[str], timeout: float, request_id: str = ""
+    ) -> list[Sentiment]:
         tensor = triton_http.InferInput(INPUT, [len(texts), 1], "BYTES")
         tensor.set_data_from_numpy(text_tensor(texts))
         outputs = [triton_http.InferRequestedOutput(name) for name in OUTPUTS]
         # The library writes into the headers that it is given, so it gets its own.
-        result = await self._client.infer(model, [tensor], outputs=outputs, headers=dict(self._headers))
+        result = await self._client.infer(
+            model, [tensor], outputs=outputs, request_id=request_id, headers=dict(self._headers)
+        )
         return read_sentiments(result.as_numpy, len(texts))
 
     async def model_config(self, model: str, timeout: float) -> Mapping[str, Any]:

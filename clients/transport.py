@@ -12,7 +12,9 @@ from clients.sentiment import Sentiment
 class Transport(Protocol):
     """One connection pool to one server. Methods raise whatever their library raises."""
 
-    async def infer(self, model: str, texts: Sequence[str], timeout: float) -> list[Sentiment]: ...
+    async def infer(
+        self, model: str, texts: Sequence[str], timeout: float, request_id: str = ""
+    ) -> list[Sentiment]: ...
 
     async def model_config(self, model: str, timeout: float) -> Mapping[str, Any]: ...
 

@@ -1,0 +1,6 @@
+"""The front door: a REST service for people, beside Triton's own protocol.
+
+    python -m gateway                 # 127.0.0.1:8080, asks the Triton server at 127.0.0.1:8001 (gRPC)
+
+It parses, checks and explains; the model's work is Triton's, reached through `clients`.
+"""

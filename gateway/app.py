@@ -1,0 +1,58 @@
+"""Puts the application together.
+
+create_app(Settings(port=0)) is an ordinary ASGI application; `python -m gateway` runs it under uvicorn.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from gateway import problems
+from gateway.front import Front
+from gateway.routes import classify, health, models
+from gateway.services import Services
+from gateway.settings import Settings
+
+DESCRIPTION = """Classifies texts with MobileBERT on NVIDIA Triton.
+
+Errors are problem details (RFC 9457). Every answer has an `X-Request-ID`; send your own to find a request in
+the log. `429` and `503` say in `Retry-After` when to come back.
+"""
+ROUTERS = (classify.router, models.router, health.router)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. Raises GatewayError for settings that can't be used."""
+    services = Services(settings)
+    app = FastAPI(
+        title="Text classification",
+        version="1.0.0",
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.services = services
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "idempotency-key"],
+            expose_headers=["x-request-id", "retry-after", "location"],
+        )
+    app.add_middleware(Front, services=services)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await app.state.services.close()

@@ -1,0 +1,144 @@
+"""What every request passes first: its id, limits on its body, headers of its answer, log and metrics.
+
+Plain ASGI, because Starlette's BaseHTTPMiddleware costs a task and a queue for each request.
+"""
+
+import logging
+import re
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.problems import Problem, respond
+from gateway.services import Services
+
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+UPLOADS = "/v1/tasks"
+# Only the pages need more than this; they set their own policy.
+API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+HEADERS = {
+    "Content-Security-Policy": API_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+log = logging.getLogger("gateway")
+
+
+class Front:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app = app
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request; anything but HTTP is passed on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        visit = Visit(scope, receive, send, self._limit(scope["path"]))
+        try:
+            visit.check_length()
+            await self._app(scope, visit.receive, visit.send)
+        except Problem as problem:
+            await visit.refuse(problem)
+        except Exception:
+            if visit.receiver_gone:
+                return
+            log.exception("request %s failed", visit.state["request_id"])
+            await visit.refuse(Problem(500, "Something broke on our side; the log knows the request id."))
+        finally:
+            self._record(scope, visit)
+
+    def _limit(self, path: str) -> int:
+        settings = self._services.settings
+        return settings.max_upload if path.startswith(UPLOADS) else settings.max_body
+
+    def _record(self, scope: Scope, visit: "Visit") -> None:
+        seconds = time.perf_counter() - visit.began
+        state, metrics = visit.state, self._services.metrics
+        route = getattr(scope.get("route"), "path", "other")
+        metrics.requests.labels(scope["method"], route, str(visit.status)).inc()
+        metrics.latency.labels(route).observe(seconds)
+        if kind := state.get("problem"):
+            metrics.refusals.labels(kind).inc()
+        self._services.access_log.write(
+            {
+                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "request_id": state["request_id"],
+                "caller": state.get("caller"),
+                "client": (scope.get("client") or [None])[0],
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": visit.status,
+                "ms": round(1000 * seconds, 2),
+                "bytes_in": visit.received,
+                "bytes_out": visit.sent,
+                **{name: state[name] for name in ("model", "texts", "tokens", "problem") if name in state},
+            }
+        )
+
+
+class Visit:
+    """One request on its way through; `status` is 499 until an answer began (the client may have left)."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+        self.began = time.perf_counter()
+        self.status = 499
+        self.received = self.sent = 0
+        self.receiver_gone = False
+        self.state: dict[str, Any] = scope.setdefault("state", {})
+        self._scope, self._receive, self._send, self._limit = scope, receive, send, limit
+        self._headers = Headers(scope=scope)
+        given = self._headers.get("x-request-id", "")
+        self.state["request_id"] = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+    def check_length(self) -> None:
+        """Refuses a body that announces itself as too large, before any of it is read."""
+        length = self._headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self._limit:
+            raise self._too_large()
+
+    async def receive(self) -> Message:
+        """Counts what arrives. Raises Problem 413 above the limit."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self.received += len(message.get("body", b""))
+            if self.received > self._limit:
+                raise self._too_large()
+        elif self.status == 499:
+            self.receiver_gone = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Adds the headers that every answer has."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self.state["request_id"]
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        elif message["type"] == "http.response.body":
+            self.sent += len(message.get("body", b""))
+        await self._send(message)
+
+    async def refuse(self, problem: Problem) -> None:
+        """Answers with a problem, unless an answer has begun."""
+        if self.status != 499:
+            raise problem
+        await respond(Request(self._scope), problem)(self._scope, self._receive, self.send)
+
+    def _too_large(self) -> Problem:
+        size = f"{self._limit / (1 << 20):g} MiB"
+        # What is left of the body is not read, so the connection can't serve another request.
+        return Problem(413, f"The body is larger than {size}.", headers={"Connection": "close"})

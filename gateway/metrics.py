@@ -1,0 +1,37 @@
+"""What /metrics shows, in Prometheus' format; one registry for each application."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+from gateway.backlog import Backlog
+
+SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """The gateway's own figures; Triton's are at its own port."""
+
+    def __init__(self, backlog: Backlog) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        into = {"registry": self.registry}
+        self.requests = Counter(
+            "gateway_requests", "Requests answered.", ["method", "route", "status"], **into
+        )
+        self.latency = Histogram(
+            "gateway_request_seconds", "From the request's head to the last byte of its answer.", ["route"],
+            buckets=SECONDS, **into,
+        )  # fmt: skip
+        self.texts = Counter("gateway_texts", "Texts answered by the model.", ["model"], **into)
+        self.tokens = Counter("gateway_tokens", "Tokens read by the model.", ["model"], **into)
+        self.refusals = Counter(
+            "gateway_refusals", "Requests refused, by the kind of problem.", ["kind"], **into
+        )
+        backlog_texts = Gauge("gateway_backlog_texts", "Texts on their way to the model server.", **into)
+        backlog_texts.set_function(lambda: backlog.texts)
+        backlog_seconds = Gauge("gateway_backlog_seconds", "Seconds that they will take.", **into)
+        backlog_seconds.set_function(lambda: backlog.seconds)
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)

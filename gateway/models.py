@@ -1,0 +1,74 @@
+"""The way to the models: one connection pool to Triton, the SDK's own splitting and flow control."""
+
+import asyncio
+from collections.abc import Sequence
+
+from clients import AsyncSentimentClient, Limits
+from clients.batching import Batch
+from clients.pipeline import Outcome
+from gateway.labels import Description, describe
+from gateway.problems import Problem
+from gateway.settings import Settings
+
+LISTS_IN_FLIGHT = 8
+
+
+class Model:
+    """One ensemble. Single texts are answered or refused at once; lists are retried while the caller waits.
+
+    Both clients share one gRPC channel: tritonclient keeps one for each address.
+    """
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        timeout = settings.request_timeout
+        at_once = Limits(timeout=timeout, deadline=0, max_in_flight=settings.max_in_flight)
+        lists = Limits(timeout=timeout, deadline=timeout, max_in_flight=LISTS_IN_FLIGHT)
+        self.single = AsyncSentimentClient(settings.triton_url, "grpc", name, at_once)
+        self.lists = AsyncSentimentClient(settings.triton_url, "grpc", name, lists)
+        self._description: Description | None = None
+
+    async def outcomes(self, texts: Sequence[str], request_id: str) -> list[Outcome]:
+        """One outcome a text, in order; raises what `clients` raises."""
+        if len(texts) == 1:
+            return await self.single.classify_batch(Batch((0,), tuple(texts)), request_id)
+        return [outcome async for outcome in self.lists.outcomes(texts, request_id)]
+
+    async def description(self, fresh: bool = False) -> Description:
+        """Labels, versions and limits, as the server has them; asked for once, unless `fresh`."""
+        if self._description is None or fresh:
+            self._description = describe(await self.single.model_config())
+        return self._description
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await asyncio.gather(self.single.close(), self.lists.close())
+
+
+class Models:
+    """The models by name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._models = {name: Model(name, settings) for name in settings.models}
+        self.default = settings.models[0]
+
+    @property
+    def names(self) -> list[str]:
+        """All that are offered, the default one first."""
+        return list(self._models)
+
+    def get(self, name: str) -> Model:
+        """The model of this name. Raises Problem 404."""
+        if name not in self._models:
+            known = ", ".join(self._models)
+            raise Problem(404, f"There is no model {name[:64]!r}; there are {known}.", kind="model-not-found")
+        return self._models[name]
+
+    async def is_ready(self) -> dict[str, bool]:
+        """Which models can answer now; a server that is down raises nothing."""
+        states = await asyncio.gather(*(model.single.is_ready() for model in self._models.values()))
+        return dict(zip(self._models, states, strict=True))
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await asyncio.gather(*(model.close() for model in self._models.values()))

@@ -1,0 +1,83 @@
+"""POST /v1/classify: texts in, labels out."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from clients import RequestTimeout
+from clients.pipeline import Outcome
+from gateway.bodies import read_json
+from gateway.callers import Caller, CurrentCaller
+from gateway.models import Model
+from gateway.problems import Problem, from_client
+from gateway.schemas import Answer, ClassifyBody, ClassifyRequest, openapi_body, problems
+from gateway.services import CurrentServices, Services
+
+router = APIRouter()
+
+
+@router.post(
+    "/v1/classify",
+    response_model=list[Answer],
+    responses=problems(400, 401, 404, 413, 415, 422, 429, 503, 504),
+    openapi_extra=openapi_body(ClassifyBody),
+    tags=["classify"],
+)
+async def classify(request: Request, caller: CurrentCaller, services: CurrentServices) -> Response:
+    """Classifies one text or a list of them.
+
+    The body is an object with `text` or `texts`, or, shorter, a JSON string or list of strings. The answer is
+    a list with one object a text, in the order of the texts. In a list, a text that is refused gives an
+    object with `error` in its place and costs the others nothing; a single one gives a problem.
+    """
+    asked = ClassifyRequest.of(await read_json(request), services.settings)
+    texts = asked.all_texts
+    model = services.models.get(asked.model or services.models.default)
+    outcomes = await ask(request, services, caller, model, texts, asked.timeout)
+    if len(outcomes) == 1 and isinstance(outcomes[0], Exception):
+        raise from_client(outcomes[0], services.backlog.seconds)
+    description = await model.description()
+    answers = [answer(i, outcome, description.named, asked.top_k) for i, outcome in enumerate(outcomes)]
+    return Response(to_json(answers), media_type="application/json")
+
+
+async def ask(
+    request: Request,
+    services: Services,
+    caller: Caller,
+    model: Model,
+    texts: list[str],
+    timeout: float | None,
+) -> list[Outcome]:
+    """The model's outcomes, within the caller's share, the gateway's bound and the time limit.
+
+    Raises Problem (429, 503) or what `clients` raises.
+    """
+    state = request.state
+    state.model, state.texts = model.name, len(texts)
+    services.limiter.take(caller, len(texts))
+    limit = min(timeout or services.settings.request_timeout, services.settings.request_timeout)
+    with services.backlog.admit(len(texts)):
+        try:
+            async with asyncio.timeout(limit):
+                outcomes = await model.outcomes(texts, state.request_id)
+        except (TimeoutError, RequestTimeout):
+            raise Problem(504, f"No answer within {limit:g} s; send less at once, or allow more.") from None
+    state.tokens = sum(outcome.num_tokens for outcome in outcomes if not isinstance(outcome, Exception))
+    services.metrics.texts.labels(model.name).inc(len(texts))
+    services.metrics.tokens.labels(model.name).inc(state.tokens)
+    return outcomes
+
+
+def answer(index: int, outcome: Outcome, named: Any, top_k: int | None = None) -> dict[str, Any]:
+    """The object of one text. named: gives probabilities by label, the largest first."""
+    if isinstance(outcome, Exception):
+        problem = from_client(outcome, 0.0)
+        return {"index": index, "error": problem.detail}
+    fields = outcome.to_dict() | {"index": index}
+    probabilities = named(outcome.probabilities)
+    fields["probabilities"] = dict(list(probabilities.items())[:top_k]) if top_k else probabilities
+    return fields

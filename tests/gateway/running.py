@@ -1,0 +1,61 @@
+"""A gateway as a process of the server's environment, as `make serve` starts it."""
+
+import os
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from serving.launcher import SERVER_PYTHON, find_interpreter
+
+ROOT = Path(__file__).parents[2]
+
+
+class Gateway:
+    """A live gateway; `lines` are the last of its output, the access log included."""
+
+    def __init__(self, triton_url: str, **environment: str) -> None:
+        python = SERVER_PYTHON if SERVER_PYTHON.exists() else Path(find_interpreter(None).executable)
+        self.process = subprocess.Popen(
+            [str(python), "-m", "gateway"],
+            cwd=ROOT,
+            env=os.environ | {"GATEWAY_PORT": "0", "TRITON_URL": triton_url} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        first = self.process.stdout.readline()
+        assert first.startswith("gateway at "), first + self.process.stdout.read()
+        self.url = first.removeprefix("gateway at ").strip()
+        self.lines: deque[str] = deque(maxlen=2000)
+        self._pump = threading.Thread(target=self._read, daemon=True)
+        self._pump.start()
+        self.client = httpx.Client(base_url=self.url, timeout=60)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        self.client.close()
+        self.process.terminate()
+        status = self.process.wait(60)
+        self._pump.join(10)
+        return status
+
+
+@contextmanager
+def gateway_process(triton_url: str, **environment: str) -> Iterator[Gateway]:
+    """A gateway on a free port, for one test or many."""
+    gateway = Gateway(triton_url, **environment)
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
