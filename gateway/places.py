@@ -17,14 +17,12 @@ EXPECTED = {
     "model_type": "must be an object",
     "dict_type": "must be an object",
 }
-SOURCES = ("body", "query", "path", "header", "cookie")
 
 
 def place_of(location: Sequence[str | int]) -> str:
-    """`texts[3]` of ("body", "texts", 3)."""
-    parts = location[1:] if location and location[0] in SOURCES else location
+    """`texts[3]` of ("texts", 3)."""
     place = ""
-    for part in parts:
+    for part in location:
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
     return place or "the body"
 

@@ -146,7 +146,9 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    detail, errors = describe_errors(error.errors())
+    # FastAPI puts the source, such as "query", before the place.
+    found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]
+    detail, errors = describe_errors(found)
     return respond(request, Problem(422, detail, errors=errors))
 
 
