@@ -8,6 +8,7 @@ SHELL := /bin/bash
 HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
+REPLICAS ?= 3
 MODEL_REPOSITORY ?= model_repository
 CHECKPOINT ?= checkpoints/mobilebert-imdb
 # A repository that holds the model of another checkpoint keeps it, unless CHECKPOINT is named.
@@ -20,7 +21,7 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 SERVER := .venv/server
 DEV := .venv/dev
 
-.PHONY: help serve export test lint lock train train-smoke bench perf-analyzer clean
+.PHONY: help serve cluster export test lint lock train train-smoke bench perf-analyzer clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,10 @@ help: ## List the targets
 serve: export ## Serve on 127.0.0.1 (HTTP_PORT, GRPC_PORT, METRICS_PORT, MODEL_REPOSITORY override)
 	@exec $(SERVER)/bin/python -m serving --model-repository "$(MODEL_REPOSITORY)" \
 		--http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
+
+cluster: export ## Serve from REPLICAS=3 servers behind HAProxy on HTTP_PORT, GRPC_PORT (needs haproxy)
+	@exec $(SERVER)/bin/python -m deploy.cluster up --model-repository "$(MODEL_REPOSITORY)" --replicas $(REPLICAS) \
+		--http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT)
 
 export: $(SERVER)/.installed ## Export CHECKPOINT into MODEL_REPOSITORY where it is missing or out of date
 	@$(SERVER)/bin/python -m export publish --checkpoint "$(CHECKPOINT)" --repository "$(MODEL_REPOSITORY)" --if-stale $(KEEP_OTHER)
