@@ -2,24 +2,29 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from clients.batching import Batch
+from clients.circuit import is_down
 from clients.endpoint import Protocol, parse_endpoint
-from clients.errors import InvalidText, SentimentError, ServerUnavailable
+from clients.errors import InvalidText, SentimentError, ServerError, ServerUnavailable
 from clients.failures import START_IT, translate
 from clients.limits import Limits
 from clients.pipeline import Outcome, Pipeline
 from clients.retry import Attempts
 from clients.sentiment import Sentiment
-from clients.sources import Source, check_list, next_texts
+from clients.session import Session
+from clients.sources import Texts, check_list, open_windows
 from clients.tensors import read_batch_size
-from clients.transport import Transport, open_transport
+from clients.transport import RequestOptions, Transport
 
 T = TypeVar("T")
+Call = Callable[[Transport], Awaitable[T]]
 Running = dict[asyncio.Task[list[Outcome]], Batch]
+Reading = asyncio.Task[list[str]]
 READY_POLL = 0.2
 
 
@@ -31,6 +36,7 @@ class AsyncSentimentClient:
 
     url: "host", "host:port" or "scheme://host:port"; https:// and grpcs:// speak TLS. Default: 127.0.0.1.
     model: the ensemble to ask. headers: sent with every request, for a proxy that wants a token.
+    background: this work gives way to the work of others that waits on the server.
     """
 
     def __init__(
@@ -40,15 +46,16 @@ class AsyncSentimentClient:
         model: str = "sentiment",
         limits: Limits | None = None,
         headers: Mapping[str, str] | None = None,
+        background: bool = False,
     ) -> None:
         self.endpoint = parse_endpoint(url, protocol)
         self.model = model
         self.limits = limits or Limits()
+        self.background = background
         self._timeout = self.limits.timeout
         self._headers = dict(headers or {})
-        self._in_flight = asyncio.Semaphore(self.limits.max_in_flight)
         self._batch_size = self.limits.batch_size
-        self._transport: Transport | None = None
+        self._session: Session | None = None
         self._closed = False
 
     async def classify(self, texts: Iterable[str]) -> list[Sentiment]:
@@ -64,36 +71,55 @@ class AsyncSentimentClient:
         """The sentiment of one text; raises what `classify` raises."""
         return (await self.classify([text]))[0]
 
-    async def stream(self, texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[Sentiment]:
+    async def stream(self, texts: Texts) -> AsyncGenerator[Sentiment, None]:
         """Like `classify`, for any number of texts: answers arrive in order, memory is bounded."""
-        async for outcome in self.outcomes(texts):
-            if isinstance(outcome, InvalidText):
-                raise outcome
-            yield outcome
+        async with aclosing(self.outcomes(texts)) as outcomes:
+            async for outcome in outcomes:
+                if isinstance(outcome, InvalidText):
+                    raise outcome
+                yield outcome
 
     async def outcomes(
-        self, texts: Iterable[str] | AsyncIterable[str], request_id: str = ""
-    ) -> AsyncIterator[Outcome]:
+        self, texts: Texts, request_id: str = "", timeout: float | None = None
+    ) -> AsyncGenerator[Outcome, None]:
         """Like `stream`, but a refused text gives its InvalidText in its place and ends nothing.
 
-        request_id: of every request to Triton that this takes.
+        request_id: of every request to Triton that this takes. timeout: in place of `Limits.timeout`.
         """
+        async with aclosing(self.outcome_lists(texts, request_id, timeout)) as lists:
+            async for outcomes in lists:
+                for outcome in outcomes:
+                    yield outcome
+
+    async def outcome_lists(
+        self, texts: Texts, request_id: str = "", timeout: float | None = None
+    ) -> AsyncGenerator[list[Outcome], None]:
+        """Like `outcomes`, in lists of what is ready."""
         pipeline = await self.new_pipeline()
-        source = aiter(texts) if isinstance(texts, AsyncIterable) else iter(texts)
+        windows = open_windows(texts, pipeline.window, self.limits.window_seconds)
         running: Running = {}
+        reading: Reading | None = None
         try:
             while not pipeline.done:
-                await self._send(pipeline, source, running, request_id)
-                if running:
-                    finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    for task in finished:
-                        pipeline.finish(running.pop(task), task.result())
-                for outcome in pipeline.drain():
-                    yield outcome
+                while (
+                    len(running) < self.limits.max_in_flight and (batch := pipeline.next_batch()) is not None
+                ):
+                    running[asyncio.create_task(self.classify_batch(batch, request_id, timeout))] = batch
+                if reading is None and pipeline.wants_texts and len(running) < self.limits.max_in_flight:
+                    reading = asyncio.create_task(windows.next())
+                waiting = [*running, *([reading] if reading else [])]
+                if waiting:
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if reading is not None and reading.done():
+                    pipeline.add(reading.result())
+                    reading = None
+                for task in [task for task in running if task.done()]:
+                    pipeline.finish(running.pop(task), task.result())
+                if outcomes := list(pipeline.drain()):
+                    yield outcomes
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            windows.close()
+            await _drop([*running, *([reading] if reading else [])])
 
     async def new_pipeline(self) -> Pipeline:
         """An empty pipeline with this client's limits; asks the server for its batch size once."""
@@ -110,22 +136,26 @@ class AsyncSentimentClient:
         """The model's configuration in Triton's JSON form: its versions, tensors and parameters."""
         return await self._retrying(lambda pool: pool.model_config(self.model, self._timeout))
 
-    async def classify_batch(self, batch: Batch, request_id: str = "") -> list[Outcome]:
+    async def classify_batch(
+        self, batch: Batch, request_id: str = "", timeout: float | None = None
+    ) -> list[Outcome]:
         """Sends one request. Where the server refuses it for one of its texts, only that text is lost.
 
-        request_id: of the request to Triton, whose log and traces show it.
+        request_id: of the request to Triton, whose log and traces show it. timeout: in place of
+        `Limits.timeout`; it travels with the request, so that the server drops what nobody waits for.
         """
+        if not batch.texts:
+            return []
+        options = RequestOptions(timeout or self._timeout, request_id, self.background)
         try:
-            return [
-                *await self._retrying(
-                    lambda pool: pool.infer(self.model, batch.texts, self._timeout, request_id)
-                )
-            ]
-        except InvalidText as refusal:
-            if len(batch.texts) == 1:
-                return [InvalidText(refusal.reason, batch.indices[0])]
-        first, second = batch.halves()
-        return await self.classify_batch(first, request_id) + await self.classify_batch(second, request_id)
+            sent = self._retrying(lambda pool: pool.infer(self.model, batch.texts, options), options.timeout)
+            return [*await sent]
+        except InvalidText as error:
+            row, refusal = error.index, error
+        if row >= len(batch.texts):
+            raise ServerError(f"{self.endpoint} refused text {row} of {len(batch.texts)}: {refusal.reason}")
+        outcomes = await self.classify_batch(batch.without(row), request_id, timeout)
+        return [*outcomes[:row], InvalidText(refusal.reason, batch.indices[row]), *outcomes[row:]]
 
     async def wait_until_ready(self, timeout: float = 60.0) -> None:
         """Returns once the model can answer; raises ServerUnavailable when it can't in `timeout` seconds."""
@@ -145,9 +175,9 @@ class AsyncSentimentClient:
     async def close(self) -> None:
         """Closes the connections; further calls raise RuntimeError."""
         self._closed = True
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            await transport.close()
+        session, self._session = self._session, None
+        if session is not None and session.belongs_here():
+            await session.transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -157,30 +187,35 @@ class AsyncSentimentClient:
     ) -> None:
         await self.close()
 
-    async def _send(self, pipeline: Pipeline, source: Source, running: Running, request_id: str) -> None:
-        while len(running) < self.limits.max_in_flight:
-            if pipeline.wants_texts:
-                pipeline.add(await next_texts(source, pipeline.window))
-            if (batch := pipeline.next_batch()) is None:
-                return
-            running[asyncio.create_task(self.classify_batch(batch, request_id))] = batch
+    async def _retrying(self, call: Call[T], timeout: float | None = None) -> T:
+        attempts = Attempts(self.limits.deadline)
+        while True:
+            try:
+                async with self._here().place(attempts):
+                    return await self._attempt(call, timeout)
+            except SentimentError as error:
+                delay = attempts.delay_after(error)
+                # Of a server that is down the circuit decides when the next request goes.
+                if not is_down(error):
+                    await asyncio.sleep(delay)
 
-    async def _retrying(self, call: Callable[[Transport], Awaitable[T]]) -> T:
-        async with self._in_flight:
-            attempts = Attempts(self.limits.deadline)
-            while True:
-                try:
-                    return await self._attempt(call)
-                except SentimentError as error:
-                    await asyncio.sleep(attempts.delay_after(error))
+    async def _attempt(self, call: Call[T], timeout: float | None = None) -> T:
+        transport, seconds = self._here().transport, timeout or self._timeout
+        try:
+            async with asyncio.timeout(seconds):
+                return await call(transport)
+        except Exception as error:
+            raise translate(error, self.endpoint, self.model, seconds) from error
 
-    async def _attempt(self, call: Callable[[Transport], Awaitable[T]]) -> T:
+    def _here(self) -> Session:
         if self._closed:
             raise RuntimeError("this client is closed; make a new one")
-        if self._transport is None:
-            self._transport = open_transport(self.endpoint, self._headers, self.limits.max_in_flight)
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await call(self._transport)
-        except Exception as error:
-            raise translate(error, self.endpoint, self.model, self._timeout) from error
+        if self._session is None or not self._session.belongs_here():
+            self._session = Session(self.endpoint, self._headers, self.limits)
+        return self._session
+
+
+async def _drop(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

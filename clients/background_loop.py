@@ -10,17 +10,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _lock = threading.Lock()
-_loops: dict[int, asyncio.AbstractEventLoop] = {}
-
-
-def submit(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-    """Starts a coroutine on the loop; may be called from any thread. Cancelling the future cancels it."""
-    return asyncio.run_coroutine_threadsafe(coroutine, _loop())
+_running: asyncio.AbstractEventLoop | None = None
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine on the loop and waits for it; an interrupt (Ctrl-C) cancels it."""
-    future = submit(coroutine)
+    future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, _loop())
     try:
         return future.result()
     finally:
@@ -29,16 +24,25 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def close_later(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Starts `close()` if the loop runs. Never waits, so it is safe while objects are being finalized."""
-    loop = _loops.get(os.getpid())
+    loop = _running
     if loop is not None:
         loop.call_soon_threadsafe(lambda: loop.create_task(close()))
 
 
 def _loop() -> asyncio.AbstractEventLoop:
-    # By process id: a forked child has no copy of the thread and needs its own.
+    global _running
     with _lock:
-        if os.getpid() not in _loops:
-            loop = asyncio.new_event_loop()
-            threading.Thread(target=loop.run_forever, name="sentiment-client", daemon=True).start()
-            _loops[os.getpid()] = loop
-        return _loops[os.getpid()]
+        if _running is None:
+            _running = asyncio.new_event_loop()
+            threading.Thread(target=_running.run_forever, name="sentiment-client", daemon=True).start()
+        return _running
+
+
+def _forget_the_parents() -> None:
+    # A forked child has a copy of the loop but not of its thread, and the lock may be held for ever.
+    global _lock, _running
+    _lock = threading.Lock()
+    _running = None
+
+
+os.register_at_fork(after_in_child=_forget_the_parents)

@@ -11,12 +11,11 @@ class Batch:
     indices: tuple[int, ...]
     texts: tuple[str, ...]
 
-    def halves(self) -> tuple["Batch", "Batch"]:
-        """The batch in two parts, both smaller than itself; it must hold two texts or more."""
-        middle = len(self.indices) // 2
-        return (
-            Batch(self.indices[:middle], self.texts[:middle]),
-            Batch(self.indices[middle:], self.texts[middle:]),
+    def without(self, row: int) -> "Batch":
+        """The batch without one of its texts."""
+        return Batch(
+            self.indices[:row] + self.indices[row + 1 :],
+            self.texts[:row] + self.texts[row + 1 :],
         )
 
 

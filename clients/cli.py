@@ -67,7 +67,7 @@ def run() -> None:
 
 
 def _from_stdin(client: SentimentClient, line_buffered: bool) -> Iterator[tuple[str, Outcome]]:
-    lines = read_lines(sys.stdin.buffer)
+    lines = read_lines(sys.stdin.fileno())
     if line_buffered:
         results: Iterator[tuple[str, Outcome]] = (pair for line in lines for pair in paired(client, [line]))
     else:

@@ -1,23 +1,19 @@
 """The client for ordinary, threaded code."""
 
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from itertools import islice
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from clients import background_loop
 from clients.async_client import AsyncSentimentClient
-from clients.batching import Batch
 from clients.endpoint import Protocol
 from clients.errors import InvalidText
 from clients.limits import Limits
-from clients.pipeline import Outcome, Pipeline
+from clients.pipeline import Outcome
 from clients.sentiment import Sentiment
 from clients.sources import check_list
-
-Running = dict[Future[list[Outcome]], Batch]
 
 
 class SentimentClient:
@@ -38,8 +34,9 @@ class SentimentClient:
         model: str = "sentiment",
         limits: Limits | None = None,
         headers: Mapping[str, str] | None = None,
+        background: bool = False,
     ) -> None:
-        self._client = AsyncSentimentClient(url, protocol, model, limits, headers)
+        self._client = AsyncSentimentClient(url, protocol, model, limits, headers, background)
         # A client that is dropped without close() must not leave its connections open.
         weakref.finalize(self, background_loop.close_later, self._client.close)
 
@@ -50,14 +47,17 @@ class SentimentClient:
         first one), ServerUnavailable (or its child ServerBusy) when retries did not help, RequestTimeout,
         ModelNotFound, UnsuitableModel, or ServerError.
         """
-        return list(self.stream(check_list(texts)))
+        return background_loop.run(self._client.classify(list(check_list(texts))))
 
     def classify_one(self, text: str) -> Sentiment:
         """The sentiment of one text; raises what `classify` raises."""
         return self.classify([text])[0]
 
     def stream(self, texts: Iterable[str]) -> Iterator[Sentiment]:
-        """Like `classify`, for any number of texts: answers arrive in order, memory is bounded."""
+        """Like `classify`, for any number of texts: answers arrive in order, memory is bounded.
+
+        An iterator is read in a thread of its own, so that no answer waits for the next text.
+        """
         for outcome in self.outcomes(texts):
             if isinstance(outcome, InvalidText):
                 raise outcome
@@ -65,20 +65,12 @@ class SentimentClient:
 
     def outcomes(self, texts: Iterable[str]) -> Iterator[Outcome]:
         """Like `stream`, but a refused text gives its InvalidText in its place and ends nothing."""
-        pipeline = background_loop.run(self._client.new_pipeline())
-        source = iter(texts)
-        running: Running = {}
+        lists = self._client.outcome_lists(texts)
         try:
-            while not pipeline.done:
-                self._send(pipeline, source, running)
-                if running:
-                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        pipeline.finish(running.pop(future), future.result())
-                yield from pipeline.drain()
+            while (outcomes := background_loop.run(_next(lists))) is not None:
+                yield from outcomes
         finally:
-            for future in running:
-                future.cancel()
+            background_loop.close_later(lambda: _close(lists))
 
     def connect(self) -> None:
         """Checks, without retries, that the server is there and the model fits; no need to call it."""
@@ -104,10 +96,12 @@ class SentimentClient:
     ) -> None:
         self.close()
 
-    def _send(self, pipeline: Pipeline, source: Iterator[str], running: Running) -> None:
-        while len(running) < self._client.limits.max_in_flight:
-            if pipeline.wants_texts:
-                pipeline.add(list(islice(source, pipeline.window)))
-            if (batch := pipeline.next_batch()) is None:
-                return
-            running[background_loop.submit(self._client.classify_batch(batch))] = batch
+
+async def _next(lists: AsyncGenerator[list[Outcome], None]) -> list[Outcome] | None:
+    return await anext(lists, None)
+
+
+async def _close(lists: AsyncGenerator[list[Outcome], None]) -> None:
+    # After Ctrl-C the generator may still be at work on its own end.
+    with suppress(RuntimeError):
+        await lists.aclose()

@@ -32,6 +32,9 @@ def parse_endpoint(url: str | None, protocol: Protocol) -> Endpoint:
     if protocol not in get_args(Protocol):
         raise ValueError(f"protocol must be 'http' or 'grpc', not {protocol!r}")
     url = url or "127.0.0.1"
+    if url.rpartition("@")[2].count(":") - ("://" in url) > 1 and "[" not in url:
+        # Without brackets ::1:8000 may be a host with a port or one long address.
+        raise ValueError(f"{url!r} has an IPv6 host without brackets; write it as [::1]:8000")
     parts = urlsplit(url if "://" in url else f"//{url}")
     if parts.scheme and parts.scheme not in SCHEMES[protocol]:
         raise ValueError(f"{url!r} does not fit protocol {protocol!r}")

@@ -14,7 +14,14 @@ class ServerUnavailable(SentimentError):
 
 
 class ServerBusy(ServerUnavailable):
-    """The server refused the request because its queue is full or the request waited there too long."""
+    """The server refused the request because its queue is full or the request waited there too long.
+
+    retry_after: the seconds after which the server asks to be tried again, None where it does not say.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ServerUnreachable(ServerUnavailable):
@@ -30,11 +37,12 @@ class RequestTimeout(SentimentError):
 class InvalidText(SentimentError, ValueError):
     """The text itself is refused, by this client or by the server.
 
-    reason: why. index: the place of the text in the list or stream that was given to the client, from 0.
+    reason: why, in words that follow "text 3 ". index: the place of the text in the list or stream that was
+    given to the client, from 0.
     """
 
     def __init__(self, reason: str, index: int = 0) -> None:
-        super().__init__(f"text {index}: {reason}")
+        super().__init__(f"text {index} {reason}")
         self.reason = reason
         self.index = index
 

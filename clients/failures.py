@@ -17,11 +17,20 @@ from clients.errors import (
     ServerUnavailable,
     ServerUnreachable,
 )
+from clients.retry_after import ComeBackLater
 
 START_IT = "start it with `make serve`, or name another one by its URL"
-UNAVAILABLE = {"502", "503", "504", "429", "StatusCode.UNAVAILABLE", "StatusCode.RESOURCE_EXHAUSTED"}
+UNAVAILABLE = {"502", "503", "504", "StatusCode.UNAVAILABLE", "StatusCode.RESOURCE_EXHAUSTED"}
 REFUSED = {"400", "413", "StatusCode.INVALID_ARGUMENT"}
-QUEUE_FULL = re.compile(r"exceeds maximum queue size|timeout expired", re.IGNORECASE)
+TOO_MANY = {"429"}
+# What the tokenizer says of a text, by its row in the request, behind the ensemble's own words. A page of a
+# proxy is no such message, whatever it says.
+NAMES_A_TEXT = re.compile(r"^(?:[^<>{}]{0,80}[:,] )?text (?P<row>\d+) (?P<reason>(?:has|is) .*)")
+QUEUE_FULL = re.compile(r"exceeds maximum queue size|timeout expired|the server is busy:", re.IGNORECASE)
+TRY_AGAIN = re.compile(r"try again in (?P<seconds>\d+(?:\.\d+)?) s\b")
+DEADLINE_PASSED = re.compile(r"the deadline of .* s passed before an answer was ready")
+# Until the launcher has restarted the server whose process died, Triton answers 400 or INTERNAL with this.
+DEAD_PROCESS = re.compile(r"stub process .* is not healthy", re.IGNORECASE)
 NO_MODEL = re.compile(r"unknown model|model.* is not found|no available versions", re.IGNORECASE)
 NO_LISTENER = re.compile(r"connection refused", re.IGNORECASE)
 NO_HANDSHAKE = re.compile(r"failed to connect", re.IGNORECASE)
@@ -30,9 +39,14 @@ LONGEST_MESSAGE = 300
 
 
 def translate(error: Exception, endpoint: Endpoint, model: str, timeout: float) -> SentimentError:
-    """The typed form of any exception that a request to Triton can end with."""
+    """The typed form of any exception that a request to Triton can end with.
+
+    The index of an InvalidText is the row in the request; only the caller knows the text's place in his list.
+    """
     if isinstance(error, SentimentError):
         return error
+    if isinstance(error, ComeBackLater):
+        return ServerBusy(_overloaded(endpoint, f"status {error.status}"), error.retry_after)
     if isinstance(error, InferenceServerException):
         return _from_triton(str(error.status()), _one_line(error.message()), endpoint, model, timeout)
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
@@ -53,16 +67,29 @@ def translate(error: Exception, endpoint: Endpoint, model: str, timeout: float) 
 def _from_triton(status: str, message: str, endpoint: Endpoint, model: str, timeout: float) -> SentimentError:
     # A full queue is 503 on /infer, yet 400 in some releases when a step of an ensemble refuses.
     if QUEUE_FULL.search(message) and status != "StatusCode.DEADLINE_EXCEEDED":
-        return ServerBusy(f"{endpoint} is overloaded ({message}); send less at once (max_in_flight) or later")
-    if status == "StatusCode.DEADLINE_EXCEEDED":
+        return ServerBusy(_overloaded(endpoint, message), _retry_after(message))
+    if status == "StatusCode.DEADLINE_EXCEEDED" or DEADLINE_PASSED.search(message):
         return _timeout(endpoint, timeout)
-    if status in UNAVAILABLE:
+    if status in TOO_MANY:
+        return ServerBusy(_overloaded(endpoint, message))
+    if status in UNAVAILABLE or DEAD_PROCESS.search(message):
         return _unavailable(message, endpoint)
     if NO_MODEL.search(message) or status in ("404", "StatusCode.NOT_FOUND"):
         return ModelNotFound(f"{endpoint} serves no model {model!r} ({message}); check the name")
-    if status in REFUSED:
-        return InvalidText(message)
+    if status in REFUSED and (named := NAMES_A_TEXT.match(message)):
+        return InvalidText(named["reason"], int(named["row"]))
+    if status == "413":
+        return ServerError(f"{endpoint} takes no request of this size ({message}); lower Limits.batch_bytes")
     return ServerError(f"{endpoint} failed (status {status.removeprefix('StatusCode.')}): {message}")
+
+
+def _overloaded(endpoint: Endpoint, message: str) -> str:
+    return f"{endpoint} is overloaded ({message}); send less at once (max_in_flight) or later"
+
+
+def _retry_after(message: str) -> float | None:
+    found = TRY_AGAIN.search(message)
+    return float(found["seconds"]) if found else None
 
 
 def _unavailable(message: str, endpoint: Endpoint) -> SentimentError:

@@ -13,11 +13,14 @@ from typing import Any
 import tritonclient.grpc as triton_grpc
 
 from clients.endpoint import Endpoint
+from clients.request_options import RequestOptions
 from clients.sentiment import Sentiment
 from clients.tensors import INPUT, OUTPUTS, read_sentiments, text_tensor
 
 # Triton bounds the size of messages itself. Reconnecting must not lag minutes behind a server that restarted.
+# Without a pool of its own, a client made after a fork would get the connection that the parent speaks on.
 CHANNEL = [
+    ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -34,9 +37,7 @@ class GrpcTransport:
             endpoint.address, ssl=endpoint.tls, channel_args=CHANNEL
         )
 
-    async def infer(
-        self, model: str, texts: Sequence[str], timeout: float, request_id: str = ""
-    ) -> list[Sentiment]:
+    async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
         tensor = triton_grpc.InferInput(INPUT, [len(texts), 1], "BYTES")
         tensor.set_data_from_numpy(text_tensor(texts))
         outputs = [triton_grpc.InferRequestedOutput(name) for name in OUTPUTS]
@@ -46,9 +47,11 @@ class GrpcTransport:
             [tensor],
             answer.deliver,
             outputs=outputs,
-            request_id=request_id,
+            request_id=options.request_id,
+            timeout=options.microseconds,
+            parameters=options.parameters,
             headers=self._headers,
-            client_timeout=timeout,
+            client_timeout=options.timeout,
         )
         try:
             result = await answer.future

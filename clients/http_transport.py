@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import aiohttp
 import tritonclient.http.aio as triton_http
 
 from clients.endpoint import Endpoint
+from clients.request_options import RequestOptions
+from clients.retry_after import STATUSES, ComeBackLater, read_retry_after
 from clients.sentiment import Sentiment
 from clients.tensors import INPUT, OUTPUTS, read_sentiments, text_tensor
 
@@ -15,19 +18,21 @@ class HttpTransport:
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], connections: int) -> None:
         self._headers = headers
-        self._client = triton_http.InferenceServerClient(
-            endpoint.address, ssl=endpoint.tls, conn_limit=connections, conn_timeout=None
-        )
+        self._client = _Client(endpoint.address, ssl=endpoint.tls, conn_limit=connections, conn_timeout=None)
 
-    async def infer(
-        self, model: str, texts: Sequence[str], timeout: float, request_id: str = ""
-    ) -> list[Sentiment]:
+    async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
         tensor = triton_http.InferInput(INPUT, [len(texts), 1], "BYTES")
         tensor.set_data_from_numpy(text_tensor(texts))
         outputs = [triton_http.InferRequestedOutput(name) for name in OUTPUTS]
         # The library writes into the headers that it is given, so it gets its own.
         result = await self._client.infer(
-            model, [tensor], outputs=outputs, request_id=request_id, headers=dict(self._headers)
+            model,
+            [tensor],
+            outputs=outputs,
+            request_id=options.request_id,
+            timeout=options.microseconds,
+            parameters=options.parameters,
+            headers=dict(self._headers),
         )
         return read_sentiments(result.as_numpy, len(texts))
 
@@ -39,3 +44,14 @@ class HttpTransport:
 
     async def close(self) -> None:
         await self._client.close()
+
+
+class _Client(triton_http.InferenceServerClient):
+    async def _post(self, *arguments: Any, **named: Any) -> aiohttp.ClientResponse:
+        # The library's own exception has no headers.
+        response = await super()._post(*arguments, **named)
+        seconds = read_retry_after(response.headers.get("Retry-After"))
+        if response.status in STATUSES and seconds is not None:
+            await response.read()
+            raise ComeBackLater(response.status, seconds)
+        return response

@@ -1,20 +1,30 @@
 """Bulk input: the lines of a stream as texts, each kept beside its outcome."""
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
 
 from clients.client import SentimentClient
 from clients.pipeline import Outcome
 
+READ_BYTES = 1 << 16
 
-def read_lines(stream: BinaryIO) -> Iterator[str]:
-    """One text a line, without its line end. An empty line is an empty text: answer N is for line N.
 
-    Bytes that are not UTF-8 become surrogates, which the client refuses for that one line.
+def read_lines(descriptor: int) -> Iterator[str]:
+    """One text a line of an open file, without its line end. An empty line is an empty text: answer N is for
+    line N. Bytes that are not UTF-8 become surrogates, which the client refuses for that one line.
+
+    Reads the descriptor itself: Python can't end while a thread waits inside its buffered standard input.
     """
-    for line in stream:
-        yield line.decode("utf-8", errors="surrogateescape").rstrip("\r\n")
+    started: list[bytes] = []
+    while chunk := os.read(descriptor, READ_BYTES):
+        head, *rest = chunk.split(b"\n")
+        started.append(head)
+        if rest:
+            yield from map(_text, [b"".join(started), *rest[:-1]])
+            started = [rest[-1]]
+    if any(started):
+        yield _text(b"".join(started))
 
 
 def paired(client: SentimentClient, texts: Iterable[str]) -> Iterator[tuple[str, Outcome]]:
@@ -28,3 +38,7 @@ def paired(client: SentimentClient, texts: Iterable[str]) -> Iterator[tuple[str,
 
     for outcome in client.outcomes(remembered()):
         yield waiting.popleft(), outcome
+
+
+def _text(line: bytes) -> str:
+    return line.removesuffix(b"\r").decode("utf-8", errors="surrogateescape")

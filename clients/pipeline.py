@@ -86,7 +86,7 @@ def encoded_size(text: object, index: int) -> int:
     try:
         return len(text.encode())
     except UnicodeEncodeError:
-        raise InvalidText("not valid Unicode: it can't be written as UTF-8", index) from None
+        raise InvalidText("is not valid Unicode: it can't be written as UTF-8", index) from None
 
 
 def _advice(value: object) -> str:

@@ -1,4 +1,4 @@
-"""When to try again: exponential backoff with full jitter, within a deadline.
+"""When to try again: exponential backoff with full jitter, within a deadline that starts with the call.
 
 Full jitter (a uniform delay between nothing and the exponential bound) spreads clients that failed together
 better than a fixed delay with noise: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable
 
-from clients.errors import SentimentError
+from clients.errors import SentimentError, ServerBusy
 
 FIRST_BOUND = 0.05
 LAST_BOUND = 2.0
@@ -21,7 +21,7 @@ def backoff_bound(attempt: int) -> float:
 
 
 class Attempts:
-    """The failed attempts at one request."""
+    """The attempts at one request. may_repeat: False where the deadline is 0, which allows only one."""
 
     def __init__(
         self,
@@ -29,17 +29,24 @@ class Attempts:
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
+        self.may_repeat = deadline > 0
         self._clock = clock
         self._uniform = uniform
         self._give_up_at = clock() + deadline
         self._failed = 0
 
+    def seconds_left(self) -> float | None:
+        """Until the deadline, 0 after it; None where a single attempt may wait for its place for ever."""
+        return max(0.0, self._give_up_at - self._clock()) if self.may_repeat else None
+
     def delay_after(self, error: SentimentError) -> float:
-        """Seconds to wait before the next attempt.
+        """Seconds to wait before the next attempt; after a ServerBusy at least what the server asks for.
 
         Raises the error itself when another attempt is of no use or would start after the deadline.
         """
         delay = self._uniform(0.0, backoff_bound(self._failed))
+        if isinstance(error, ServerBusy):
+            delay += error.retry_after or 0.0
         self._failed += 1
         if not error.retryable or self._clock() + delay > self._give_up_at:
             raise error

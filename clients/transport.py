@@ -6,15 +6,14 @@ from typing import Any, Protocol
 from clients.endpoint import Endpoint
 from clients.grpc_transport import GrpcTransport
 from clients.http_transport import HttpTransport
+from clients.request_options import RequestOptions
 from clients.sentiment import Sentiment
 
 
 class Transport(Protocol):
     """One connection pool to one server. Methods raise whatever their library raises."""
 
-    async def infer(
-        self, model: str, texts: Sequence[str], timeout: float, request_id: str = ""
-    ) -> list[Sentiment]: ...
+    async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]: ...
 
     async def model_config(self, model: str, timeout: float) -> Mapping[str, Any]: ...
 

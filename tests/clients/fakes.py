@@ -20,6 +20,8 @@ from google.protobuf import json_format
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 MAX_BATCH_SIZE = 4
+OVERLOAD = "the server is busy: about 2.4 s of work wait, the limit is 2.0 s; try again in 0.4 s"
+NOT_WELCOME = "in ensemble 'sentiment', text {} is not welcome"
 OUTPUTS = {
     "label": "BYTES",
     "score": "FP32",
@@ -32,15 +34,21 @@ OUTPUTS = {
 class FakeTriton:
     """What the server saw, and what it shall do next.
 
-    faults: one for each request to come: "busy", "queue" (a full queue as an ensemble reports it), "reset",
-    "internal", or seconds to sleep. texts: the texts of every request that was answered. tokens: the
-    Authorization header of every request. peak: the most requests at the same time.
+    faults: one for each request to come: "busy", "queue" (a full queue as an ensemble reports it), "overload"
+    (our backend's refusal: come back in 0.4 s), "reset", "internal", or seconds to sleep. texts: the texts of
+    every request that was answered. tokens: the Authorization header of every request. peers: the connection
+    of every request. parameters: the KServe parameters of every request. peak: the most requests at the same
+    time. down: every request is cut off meanwhile.
     """
 
     def __init__(self) -> None:
         self.faults: deque[str | float] = deque()
         self.texts: list[list[str]] = []
         self.tokens: list[str | None] = []
+        self.peers: list[str] = []
+        self.parameters: list[dict[str, object]] = []
+        self.retry_after: str | None = None
+        self.down = False
         self.calls = 0
         self.peak = 0
         self.delay = 0.0
@@ -55,12 +63,15 @@ class FakeTriton:
             self.calls += 1
             self._current += 1
             self.peak = max(self.peak, self._current)
-            fault = self.faults.popleft() if self.faults else None
+            fault = self.faults.popleft() if self.faults else ("reset" if self.down else None)
         try:
             yield fault
         finally:
             with self._lock:
                 self._current -= 1
+
+    def refused_row(self, texts: list[str]) -> int | None:
+        return next((row for row, text in enumerate(texts) if self.refuses(text)), None)
 
     def config(self) -> dict[str, object]:
         return {
@@ -82,15 +93,13 @@ def read_strings(raw: bytes) -> list[str]:
 
 
 @contextmanager
-def http_server(port: int = 0) -> Iterator[FakeTriton]:
+def http_server(port: int = 0, host: str = "127.0.0.1") -> Iterator[FakeTriton]:
     """A FakeTriton over HTTP."""
     fake = FakeTriton()
     loop = asyncio.new_event_loop()
     runner = web.AppRunner(_application(fake))
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        fake.url = f"127.0.0.1:{listener.getsockname()[1]}"
+    with socket.create_server((host, port), family=_family(host)) as listener:
+        fake.url = _url(host, listener.getsockname()[1])
         loop.run_until_complete(runner.setup())
         loop.run_until_complete(web.SockSite(runner, listener).start())
         thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -107,8 +116,12 @@ def _application(fake: FakeTriton) -> web.Application:
 
     async def infer(request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        texts = read_strings(body[int(request.headers["Inference-Header-Content-Length"]) :])
+        header = int(request.headers["Inference-Header-Content-Length"])
+        texts = read_strings(body[header:])
+        fake.parameters.append(json.loads(body[:header]).get("parameters", {}))
         fake.tokens.append(request.headers.get("Authorization"))
+        assert request.transport is not None
+        fake.peers.append(str(request.transport.get_extra_info("peername")))
         with fake.request() as fault:
             await asyncio.sleep(fault if isinstance(fault, float) else fake.delay)
             return _http_answer(fake, request, texts, fault)
@@ -128,13 +141,17 @@ def _http_answer(
     errors = {
         "busy": (503, "not ready"),
         "queue": (400, "Exceeds maximum queue size"),
+        "overload": (503, OVERLOAD),
+        "proxy": (400, "Bad Request"),
+        "too large": (413, "Request Entity Too Large"),
         "internal": (500, "boom"),
     }
     if isinstance(fault, str) and fault in errors:
         status, message = errors[fault]
-        return web.json_response({"error": message}, status=status)
-    if any(map(fake.refuses, texts)):
-        return web.json_response({"error": "that text is not welcome"}, status=400)
+        headers = {"Retry-After": fake.retry_after} if fake.retry_after else None
+        return web.json_response({"error": message}, status=status, headers=headers)
+    if (row := fake.refused_row(texts)) is not None:
+        return web.json_response({"error": NOT_WELCOME.format(row)}, status=400)
     fake.texts.append(texts)
     data = {"label": texts, "score": [0.75] * len(texts), "probabilities": [0.25, 0.75] * len(texts)}
     data |= {"num_tokens": [7] * len(texts), "truncated": [False] * len(texts)}
@@ -160,19 +177,27 @@ class _Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ModelInfer(self, request, context):
         texts = read_strings(request.raw_input_contents[0])
+        self._fake.peers.append(context.peer())
+        found = {
+            name: getattr(value, value.WhichOneof("parameter_choice"))
+            for name, value in request.parameters.items()
+        }
+        self._fake.parameters.append(found)
         self._fake.tokens.append(dict(context.invocation_metadata()).get("authorization"))
         with self._fake.request() as fault:
             time.sleep(fault if isinstance(fault, float) else self._fake.delay)
             codes = {
                 "busy": (grpc.StatusCode.UNAVAILABLE, "not ready"),
                 "queue": (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size"),
+                "overload": (grpc.StatusCode.UNAVAILABLE, OVERLOAD),
+                "proxy": (grpc.StatusCode.INVALID_ARGUMENT, "Bad Request"),
                 "reset": (grpc.StatusCode.UNAVAILABLE, "Socket closed"),
                 "internal": (grpc.StatusCode.INTERNAL, "boom"),
             }
             if isinstance(fault, str):
                 context.abort(*codes[fault])
-            if any(map(self._fake.refuses, texts)):
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "that text is not welcome")
+            if (row := self._fake.refused_row(texts)) is not None:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, NOT_WELCOME.format(row))
             self._fake.texts.append(texts)
             return _grpc_answer(texts)
 
@@ -195,15 +220,23 @@ def _grpc_answer(texts: list[str]) -> service_pb2.ModelInferResponse:
 
 
 @contextmanager
-def grpc_server(port: int = 0) -> Iterator[FakeTriton]:
+def grpc_server(port: int = 0, host: str = "127.0.0.1") -> Iterator[FakeTriton]:
     """A FakeTriton over gRPC."""
     fake = FakeTriton()
     server = grpc.server(ThreadPoolExecutor(max_workers=32))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Servicer(fake), server)
-    fake.url = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
+    fake.url = _url(host, server.add_insecure_port(_url(host, port)))
     server.start()
     yield fake
     server.stop(None).wait(10)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _url(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def free_port() -> int:

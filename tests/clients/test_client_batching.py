@@ -36,10 +36,7 @@ def test_no_texts_need_no_request():
     assert list(plan_batches([], 8, 100)) == []
 
 
-def test_halves_hold_the_same_texts_in_the_same_order():
+def test_batch_without_a_row_keeps_the_others_in_their_order():
     batch = Batch((4, 1, 7), ("four", "one", "seven"))
-    first, second = batch.halves()
-    assert first.indices + second.indices == batch.indices
-    assert first.texts + second.texts == batch.texts
-    assert first.indices
-    assert second.indices
+    assert batch.without(1) == Batch((4, 7), ("four", "seven"))
+    assert batch.without(0).without(1).without(0) == Batch((), ())

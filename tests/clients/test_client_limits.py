@@ -12,6 +12,7 @@ from clients.limits import Limits
         {"batch_bytes": 0},
         {"max_in_flight": 0},
         {"window": -5},
+        {"window_seconds": -0.1},
     ],
 )
 def test_limit_that_allows_nothing_is_refused_by_name(wrong):

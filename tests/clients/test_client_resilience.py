@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -187,6 +188,187 @@ def test_threads_share_a_client_without_mixing_answers(fake, protocol):
     with SentimentClient(fake.url, protocol) as client, ThreadPoolExecutor(12) as threads:
         for answer, texts in zip(threads.map(client.classify, lists), lists, strict=True):
             assert labels(answer) == texts
+
+
+def test_refusal_that_names_no_text_ends_the_call(fake, protocol):
+    fake.faults.append("proxy")
+    with (
+        SentimentClient(fake.url, protocol) as client,
+        pytest.raises(ServerError, match="Bad Request"),
+    ):
+        list(client.outcomes(["a", "b"]))
+
+
+def test_overloaded_server_is_asked_again_when_it_said(fake, protocol):
+    fake.faults.append("overload")
+    with SentimentClient(fake.url, protocol) as client:
+        client.connect()
+        began = time.monotonic()
+        assert labels(client.classify(["a text"])) == ["a text"]
+    assert 0.4 <= time.monotonic() - began < 20
+
+
+def test_retry_after_header_of_a_proxy_is_honoured():
+    with fakes.http_server() as fake, SentimentClient(fake.url) as client:
+        fake.retry_after = "1"
+        fake.faults.append("busy")
+        client.connect()
+        began = time.monotonic()
+        assert labels(client.classify(["a text"])) == ["a text"]
+        assert time.monotonic() - began >= 1
+
+
+def test_retry_after_header_is_told_to_the_caller():
+    with fakes.http_server() as fake, SentimentClient(fake.url, limits=Limits(deadline=0)) as client:
+        fake.retry_after = "17"
+        fake.faults.append("busy")
+        with pytest.raises(ServerBusy) as caught:
+            client.classify(["a text"])
+    assert caught.value.retry_after == 17
+
+
+def test_request_that_waits_to_be_tried_again_gives_up_its_place(fake, protocol):
+    fake.faults.append("overload")
+    limits = Limits(max_in_flight=1)
+    with SentimentClient(fake.url, protocol, limits=limits) as client, ThreadPoolExecutor(2) as threads:
+        client.connect()
+        first = threads.submit(client.classify, ["refused first"])
+        while fake.calls < 1:
+            time.sleep(0.005)
+        client.classify(["second"])
+        assert not first.done()
+        assert labels(first.result(30)) == ["refused first"]
+    assert fake.texts == [["second"], ["refused first"]]
+
+
+def test_every_caller_of_a_dead_server_is_told_at_the_same_deadline(protocol):
+    limits = Limits(deadline=1.0, max_in_flight=2)
+    began = time.monotonic()
+
+    def ask(number: int) -> float:
+        with pytest.raises(ServerUnavailable, match="make serve"):
+            client.classify([f"caller {number}"])
+        return time.monotonic() - began
+
+    nobody = f"127.0.0.1:{free_port()}"
+    with SentimentClient(nobody, protocol, limits=limits) as client, ThreadPoolExecutor(12) as threads:
+        took = list(threads.map(ask, range(12)))
+    assert max(took) < 6 * limits.deadline, "six waves of two, each with a deadline of its own, take 6 s"
+
+
+def test_place_that_never_comes_free_is_told_at_the_deadline(fake, protocol):
+    fake.delay = 2.0
+    limits = Limits(deadline=0.5, max_in_flight=1)
+    with SentimentClient(fake.url, protocol, limits=limits) as client, ThreadPoolExecutor(1) as threads:
+        client.connect()
+        first = threads.submit(client.classify, ["slow"])
+        while fake.calls < 1:
+            time.sleep(0.005)
+        with pytest.raises(ServerBusy, match="max_in_flight"):
+            client.classify(["second"])
+        assert labels(first.result(30)) == ["slow"]
+
+
+def test_dead_server_is_tried_by_one_request_at_a_time(fake, protocol):
+    fake.down = True
+    limits = Limits(max_in_flight=8, batch_size=1)
+    with SentimentClient(fake.url, protocol, limits=limits) as client, ThreadPoolExecutor(8) as threads:
+        answers = [threads.submit(client.classify, [f"text {number}"]) for number in range(8)]
+        time.sleep(3.0)
+        tried = fake.calls
+        fake.down = False
+        assert [labels(answer.result(60)) for answer in answers] == [[f"text {n}"] for n in range(8)]
+    assert 8 < tried < 40, "8 callers with a back-off of their own try 60 times and more"
+
+
+def test_slow_source_gets_its_answers_as_it_goes(fake, protocol):
+    given: list[float] = []
+
+    def slow():
+        for number in range(60):
+            time.sleep(0.05)
+            given.append(time.monotonic())
+            yield f"text {number}"
+
+    with SentimentClient(fake.url, protocol) as client:
+        client.connect()
+        stream = client.stream(slow())
+        assert next(stream).label == "text 0"
+        assert len(given) < 30, "the first answer came after half of the texts"
+        assert labels(stream) == [f"text {number}" for number in range(1, 60)]
+
+
+def test_texts_before_a_silence_are_answered(fake, protocol):
+    silence = threading.Event()
+
+    def burst_then_silence():
+        yield from TEXTS[:3]
+        silence.wait(60)
+        yield "last"
+
+    with SentimentClient(fake.url, protocol) as client:
+        stream = client.stream(burst_then_silence())
+        assert [next(stream).label for _ in range(3)] == TEXTS[:3]
+        assert not silence.is_set()
+        silence.set()
+        assert labels(stream) == ["last"]
+
+
+def test_failure_of_the_source_reaches_the_caller(fake, protocol):
+    def failing():
+        yield "a text"
+        raise OSError("the file is gone")
+
+    with SentimentClient(fake.url, protocol) as client:
+        stream = client.stream(failing())
+        with pytest.raises(OSError, match="the file is gone"):
+            list(stream)
+
+
+def test_client_of_two_event_loops_in_turn_works_in_both(fake, protocol):
+    client = AsyncSentimentClient(fake.url, protocol)
+
+    async def ask(text: str) -> str:
+        try:
+            return (await client.classify_one(text)).label
+        finally:
+            await client._here().transport.close()
+
+    assert [asyncio.run(ask(text)) for text in ("first", "second")] == ["first", "second"]
+
+
+async def test_client_of_another_running_event_loop_says_so(fake, protocol):
+    async with AsyncSentimentClient(fake.url, protocol) as client:
+        await client.classify_one("a text")
+        with pytest.raises(RuntimeError, match="one event loop"):
+            await asyncio.to_thread(asyncio.run, client.classify_one("a text"))
+
+
+def test_time_limit_travels_with_the_request(fake, protocol):
+    with SentimentClient(fake.url, protocol, limits=Limits(timeout=2.5)) as client:
+        client.classify(["a text"])
+    assert fake.parameters[0]["timeout"] == 2_500_000
+    assert "background" not in fake.parameters[0]
+
+
+def test_background_work_says_so(fake, protocol):
+    with SentimentClient(fake.url, protocol, background=True) as client:
+        client.classify(["a text"])
+    assert fake.parameters[0]["background"] is True
+
+
+async def test_call_may_have_a_time_limit_of_its_own(fake, protocol):
+    fake.faults.append(1.5)
+    async with AsyncSentimentClient(fake.url, protocol) as client:
+        with pytest.raises(RequestTimeout, match=r"0\.3 s"):
+            [outcome async for outcome in client.outcomes(["a text"], timeout=0.3)]
+    assert fake.parameters[0]["timeout"] == 300_000
+
+
+def test_ipv6_address_is_spoken_to(protocol):
+    start = fakes.http_server if protocol == "http" else fakes.grpc_server
+    with start(host="::1") as fake, SentimentClient(fake.url, protocol) as client:
+        assert labels(client.classify(["a text"])) == ["a text"]
 
 
 def test_closed_client_says_so(fake, protocol):

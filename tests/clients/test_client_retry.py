@@ -47,3 +47,29 @@ def test_no_attempt_starts_after_the_deadline():
     clock.now += 0.95
     with pytest.raises(ServerUnavailable):
         attempts.delay_after(ServerUnavailable("down"))
+
+
+def test_busy_server_is_left_alone_for_as_long_as_it_asks():
+    attempts = Attempts(60.0, Clock(), lambda low, high: high)
+    assert attempts.delay_after(ServerBusy("full", retry_after=3.0)) == pytest.approx(3.05)
+
+
+def test_server_that_asks_for_more_than_the_deadline_is_given_up_at_once():
+    attempts = Attempts(2.0, Clock(), lambda low, high: low)
+    with pytest.raises(ServerBusy):
+        attempts.delay_after(ServerBusy("full", retry_after=3.0))
+
+
+def test_time_left_counts_from_the_call():
+    clock = Clock()
+    attempts = Attempts(10.0, clock)
+    clock.now += 4.0
+    assert attempts.seconds_left() == pytest.approx(6.0)
+    clock.now += 60.0
+    assert attempts.seconds_left() == 0.0
+
+
+def test_single_attempt_has_no_time_limit_for_its_place():
+    attempts = Attempts(0.0, Clock())
+    assert not attempts.may_repeat
+    assert attempts.seconds_left() is None

@@ -1,0 +1,24 @@
+"""What travels with a request beside its texts."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RequestOptions:
+    """timeout: seconds, after which nobody waits for the answer and the server may drop the request.
+    request_id: for the server's log and traces. background: gives way to other work that waits.
+    """
+
+    timeout: float
+    request_id: str = ""
+    background: bool = False
+
+    @property
+    def microseconds(self) -> int:
+        """The timeout as the KServe parameter of that name."""
+        return round(self.timeout * 1e6)
+
+    @property
+    def parameters(self) -> dict[str, bool]:
+        """Custom parameters of the KServe protocol; Triton's ensembles hand them to their models."""
+        return {"background": True} if self.background else {}
