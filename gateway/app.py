@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from gateway import problems
 from gateway.front import Front
-from gateway.routes import classify, health, models
+from gateway.routes import classify, explain, health, models, page
 from gateway.services import Services
 from gateway.settings import Settings
 
@@ -20,7 +20,7 @@ DESCRIPTION = """Classifies texts with MobileBERT on NVIDIA Triton.
 Errors are problem details (RFC 9457). Every answer has an `X-Request-ID`; send your own to find a request in
 the log. `429` and `503` say in `Retry-After` when to come back.
 """
-ROUTERS = (classify.router, models.router, health.router)
+ROUTERS = (classify.router, explain.router, models.router, health.router, page.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -38,6 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    page.mount(app)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

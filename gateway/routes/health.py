@@ -11,6 +11,7 @@ from gateway.services import CurrentServices
 router = APIRouter(tags=["operations"])
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", response_class=PlainTextResponse)
 async def healthz() -> str:
     """Whether this process answers. It says nothing about the model server."""

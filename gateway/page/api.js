@@ -1,0 +1,40 @@
+// Calls of the service. Every failure is a Trouble: what to tell a person, and when to come back.
+
+export class Trouble extends Error {
+  constructor(message, status = 0, retryAfter = 0, kind = "") {
+    super(message);
+    Object.assign(this, { status, retryAfter, kind });
+  }
+  get busy() { return this.status === 429 || (this.status === 503 && this.kind === "busy"); }
+  get down() { return this.status === 0 || this.status === 502 || (this.status === 503 && this.kind !== "busy"); }
+}
+
+export function apiKey() { return sessionStorage.getItem("api-key") || ""; }
+
+export async function call(path, options = {}) {
+  const headers = new Headers(options.headers);
+  if (apiKey()) headers.set("Authorization", `Bearer ${apiKey()}`);
+  let answer;
+  try {
+    answer = await fetch(path, { ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Trouble("The service does not answer. Is it running?");
+  }
+  if (!answer.ok) throw await trouble(answer);
+  return answer;
+}
+
+export async function post(path, body, options = {}) {
+  const answer = await call(path, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), ...options,
+  });
+  return answer.json();
+}
+
+async function trouble(answer) {
+  const problem = await answer.json().catch(() => ({}));
+  const kind = (problem.type || "").split("#")[1] || "";
+  const wait = Number(answer.headers.get("Retry-After")) || 0;
+  return new Trouble(problem.detail || `The service answered with status ${answer.status}.`, answer.status, wait, kind);
+}
