@@ -8,6 +8,7 @@ batch of one length has the same number of rows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,14 @@ def pad_batch(texts: Sequence[TokenIds], pad_id: int = 0) -> tuple[Tensor, Tenso
         ids[row, : len(text)] = text
         mask[row, : len(text)] = True
     return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+def pad_values(rows: Sequence[NDArray[Any]], width: int) -> Tensor:
+    """Stack rows [tokens, values] of unequal length, zeros beyond each: float32 [rows, `width`, values]."""
+    stacked = np.zeros((len(rows), width, rows[0].shape[1]), np.float32)
+    for place, row in enumerate(rows):
+        stacked[place, : len(row)] = row
+    return torch.from_numpy(stacked)
 
 
 def length_batches(

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from transformers import AutoTokenizer, MobileBertTokenizer, PreTrainedTokenizerBase
 
 from training.batching import TokenIds
-from training.data import Examples, check_texts, load_examples, read_table, without
+from training.data import DEFAULT_OPTIONS, Examples, ReadOptions, load_examples, load_texts, without
 
 MAX_TOKENS = 512
 Tokens = dict[str, list[TokenIds]]
@@ -53,16 +53,16 @@ def load_corpus(
     labels: Sequence[str],
     held_out: int,
     seed: int,
+    options: ReadOptions = DEFAULT_OPTIONS,
 ) -> Corpus:
     """Load, check, deduplicate and split. Empty `unlabelled` and `test_data` are splits of `data` on the hub.
 
     Raises `DataError`.
     """
-    test = load_examples(test_data or data, *columns, labels, split="test")
-    labelled = distinct(without(load_examples(data, *columns, labels), test.texts))
+    test = load_examples(test_data or data, *columns, labels, split="test", options=options)
+    labelled = distinct(without(load_examples(data, *columns, labels, options=options), test.texts))
     order = np.random.RandomState(seed).permutation(len(labelled.texts))
-    source = unlabelled or data
-    free = check_texts(list(read_table(source, "unsupervised")[columns[0]]), source)
+    free = load_texts(unlabelled or data, columns[0], "unsupervised", options)
     known = {*labelled.texts, *test.texts}
     return Corpus(
         train=labelled.take(order[held_out:]),

@@ -4,191 +4,171 @@
     examples.texts[0], examples.names[examples.labels[0]]
 
 Every problem is a `DataError` of one line with the number of the row (from 1; a CSV's header is not counted).
+What was understood without asking (a separator, white space, numbers) is in `examples.notes`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-import datasets
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
-SUFFIXES = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+from training.labels import LabelColumn, is_missing
+from training.tables import DataError, ReadOptions, Table, read_table
 
-
-class DataError(ValueError):
-    """The data cannot be trained on; the message says which row, and what to do."""
+__all__ = ["DataError", "Examples", "ReadOptions", "load_examples", "load_texts", "split_examples", "without"]
+PREVIEW = 40
+DEFAULT_OPTIONS = ReadOptions()
 
 
 @dataclass(frozen=True)
 class Examples:
-    """`texts` [n], `labels` int64 [n] as indices into `names`."""
+    """`texts` [n], `labels` int64 [n] as indices into `names`, or float32 [n, names] of zeros and ones.
+
+    `notes`: what was understood without asking; `dropped`: rows left out on request; `rows` [n]: the texts'
+    numbers in their file, 1 to n by default.
+    """
 
     texts: list[str]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    dropped: int = 0
+    rows: NDArray[np.int64] | None = None
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.labels.ndim == 2
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Examples:
         """The given rows, in the given order."""
-        return Examples([self.texts[i] for i in rows], self.labels[np.asarray(rows, np.int64)], self.names)
+        chosen = np.asarray(rows, np.int64)
+        numbers = self.numbers()[chosen]
+        return replace(self, texts=[self.texts[i] for i in rows], labels=self.labels[chosen], rows=numbers)
+
+    def numbers(self) -> NDArray[np.int64]:
+        """The number of each text's row in its file, from 1: int64 [n]."""
+        return np.arange(1, len(self.texts) + 1) if self.rows is None else self.rows
+
+    def counts(self) -> NDArray[np.int64]:
+        """Texts of each label: int64 [names]."""
+        if self.multi_label:
+            return self.labels.sum(axis=0).astype(np.int64)
+        return np.bincount(self.labels, minlength=len(self.names)).astype(np.int64)
 
 
 def load_examples(
-    source: str, text_column: str, label_column: str, labels: Sequence[str] = (), split: str = "train"
+    source: str,
+    text_column: str,
+    label_column: str,
+    labels: Sequence[str] = (),
+    split: str = "train",
+    options: ReadOptions = DEFAULT_OPTIONS,
 ) -> Examples:
     """Read and check `source`: a CSV, TSV, JSON lines or parquet file, or a data set of the hub.
 
     `labels` names the labels: in order of the index when the column holds 0..n-1, else the values allowed.
-    Without it they are the data set's own class names, or the distinct values, sorted. Raises `DataError`.
+    Without it they are the data set's own class names, or the distinct values, sorted; numbers sort as
+    numbers. A column of lists gives several labels a text. Raises `DataError`.
     """
-    table = read_table(source, split)
-    for column in (text_column, label_column):
-        if column not in table.column_names:
-            found = ", ".join(table.column_names)
-            raise DataError(f"{source} has no column {column!r}; it has: {found}. Name it with an option.")
-    feature = table.features[label_column]
-    names = tuple(labels) or (tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else ())
-    texts = check_texts(table[text_column], source)
-    indices, names = index_labels(list(table[label_column]), names, source)
-    return Examples(texts, indices, names)
+    table = read_table(source, split, (text_column, label_column), options)
+    texts, values = table.column(text_column), table.column(label_column)
+    if not texts:
+        raise DataError(f"{source} has a header, but no rows.")
+    rows = _kept_rows(texts, values, options.drop_incomplete)
+    kept = check_texts([texts[row - 1] for row in rows], source, rows)
+    column = LabelColumn([values[row - 1] for row in rows], rows, source, list(table.notes))
+    names = tuple(labels) or _class_names(table, label_column)
+    several = any(isinstance(value, (list, tuple)) for value in column.values) or options.label_separator
+    content, known = column.matrix(names, options.label_separator) if several else column.indices(names)
+    dropped, numbers = len(texts) - len(rows), np.asarray(rows, np.int64)
+    examples = Examples(kept, content, known, tuple(column.notes), dropped, numbers)
+    _check_classes(examples, source)
+    return examples
 
 
-def read_table(source: str, split: str) -> datasets.Dataset:
-    """A local file whole, or one split of a data set of the hub. Raises `DataError`."""
-    return read_file(Path(source)) if Path(source).suffix in SUFFIXES else read_hub(source, split)
+def load_texts(
+    source: str, text_column: str, split: str, options: ReadOptions = DEFAULT_OPTIONS
+) -> list[str]:
+    """The texts of `source` alone, labelled or not. Raises `DataError`."""
+    return check_texts(read_table(source, split, (text_column,), options).column(text_column), source)
 
 
-def read_file(path: Path) -> datasets.Dataset:
-    """Load a local file with `datasets`. A CSV's values stay text: "1" and "NA" are labels as written."""
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.")
-    kind = SUFFIXES[path.suffix]
-    if kind != "parquet":
-        check_lines(path, kind)
-    try:
-        if kind == "csv":
-            separator = "\t" if path.suffix == ".tsv" else ","
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator)
-            return datasets.Dataset.from_pandas(frame, preserve_index=False)
-        return datasets.load_dataset(kind, data_files=str(path), split="train")
-    except Exception as error:
-        raise DataError(f"{path} cannot be read as {kind}: {str(error).splitlines()[0]}") from error
+def _class_names(table: Table, label_column: str) -> tuple[str, ...]:
+    if not table.finds(label_column):
+        return ()
+    return table.class_names.get(table.names[table.place(label_column)], ())
 
 
-def read_hub(name: str, split: str) -> datasets.Dataset:
-    """Load one split of a data set of the hub (or of a local folder in the hub's layout)."""
-    try:
-        return datasets.load_dataset(name, split=split)
-    except Exception as error:
-        raise DataError(
-            f"{name}: not a .csv, .tsv, .json, .jsonl or .parquet file, nor a data set whose split {split!r} "
-            f"can be loaded from the hub ({type(error).__name__}). Give a file with --data."
-        ) from error
+def _kept_rows(texts: Sequence[Any], values: Sequence[Any], drop_incomplete: bool) -> list[int]:
+    """Numbers, from 1, of the rows to keep."""
+    numbered = enumerate(zip(texts, values, strict=True), start=1)
+    return [row for row, pair in numbered if not (drop_incomplete and any(map(is_missing, pair)))]
 
 
-def check_lines(path: Path, kind: str) -> None:
-    """Raise `DataError` with the row's number for bytes that are not UTF-8 and lines that are not JSON."""
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        row = _rows(data[: error.start].decode("utf-8") + "?", kind)
-        raise DataError(
-            f"{path}, row {row}: not UTF-8 (byte {error.start}); save the file as UTF-8."
-        ) from error
-    if not text.strip():
-        raise DataError(f"{path} is empty.")
-    if kind == "json" and not text.lstrip().startswith("["):
-        _check_json_lines(path, text)
+def check_texts(values: Sequence[Any], source: str, rows: Sequence[int] = ()) -> list[str]:
+    """The texts as they are; `DataError` for the first that is missing, not a string, or blank.
 
-
-def _rows(text: str, kind: str) -> int:
-    if kind == "json":
-        return text.count("\n") + 1
-    return sum(1 for record in csv.reader(io.StringIO(text, newline="")) if record) - 1
-
-
-def _check_json_lines(path: Path, text: str) -> None:
-    for row, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}, row {row}: not JSON ({error.msg}).") from error
-        if not isinstance(record, dict):
-            raise DataError(f"{path}, row {row}: not a JSON object with a text and a label.")
-
-
-def check_texts(values: Sequence[Any], source: str) -> list[str]:
-    """The texts as they are; `DataError` for the first that is missing, not a string, or blank."""
-    for row, value in enumerate(values, start=1):
+    `rows`: the numbers to report them by, 1 to n by default.
+    """
+    for row, value in zip(rows or range(1, len(values) + 1), values, strict=True):
         if not isinstance(value, str):
-            raise DataError(f"{source}, row {row}: the text is {value!r}, not a string.")
+            raise DataError(f"{source}, row {row}: the text is {str(value)[:PREVIEW]}, not a string.")
         if not value.strip():
-            raise DataError(f"{source}, row {row}: the text is empty; remove the row.")
+            raise DataError(
+                f"{source}, row {row}: the text is empty; remove the row, or add --drop-incomplete."
+            )
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{source}, row {row}: the text holds half a character (a surrogate at {error.start}); "
+                "repair or remove it."
+            ) from error
     return list(values)
 
 
-def index_labels(
-    values: Sequence[Any], names: tuple[str, ...], source: str
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Turn label values into indices; `DataError` for a missing or unknown one, or fewer than two classes."""
-    for row, value in enumerate(values, start=1):
-        if value is None or str(value).strip() == "":
-            raise DataError(f"{source}, row {row}: the label is missing.")
-    known = {name: index for index, name in enumerate(names or _distinct(values))}
-    keys = [str(value) for value in values]
-    numbered = not known.keys() & set(keys)
-    lookup = {str(index): index for index in known.values()} if numbered else known
-    for row, key in enumerate(keys, start=1):
-        if key not in lookup:
-            raise DataError(f"{source}, row {row}: unknown label {key!r}; the labels are {', '.join(known)}.")
-    indices = np.array([lookup[key] for key in keys], np.int64)
-    _check_classes(indices, tuple(known), source)
-    return indices, tuple(known)
-
-
-def _distinct(values: Sequence[Any]) -> list[str]:
-    distinct = set(values)
-    if all(isinstance(value, (int, np.integer)) for value in distinct):
-        return [str(value) for value in sorted(distinct)]
-    return sorted({str(value) for value in distinct})
-
-
-def _check_classes(indices: NDArray[np.int64], names: tuple[str, ...], source: str) -> None:
-    present = np.unique(indices)
+def _check_classes(examples: Examples, source: str) -> None:
+    present = np.flatnonzero(examples.counts())
     if len(present) < 2:
-        only = names[present[0]] if len(present) else "none"
-        raise DataError(
-            f"{source}: one class only ({only}, rows 1 to {len(indices)}); training needs two or more."
-        )
+        only = examples.names[present[0]] if len(present) else "none"
+        rows = f"rows 1 to {examples.numbers()[-1]}"
+        raise DataError(f"{source}: one class only ({only}, {rows}); training needs two or more.")
 
 
 def split_examples(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
-    """Hold out a stratified `fraction` (at least one text a label): (kept, held out). Raises `DataError`."""
-    counts = np.bincount(examples.labels, minlength=len(examples.names))
-    for label, count in enumerate(counts):
+    """Hold out a stratified `fraction`: (kept, held out). Raises `DataError`.
+
+    Every label keeps at least one text on each side. Several labels a text: a random share of all texts.
+    """
+    generator = np.random.default_rng(seed)
+    if examples.multi_label:
+        held_out = _share(np.arange(len(examples.texts)), fraction, generator)
+    else:
+        _check_single_texts(examples)
+        groups = [np.flatnonzero(examples.labels == label) for label in range(len(examples.names))]
+        held_out = np.concatenate([_share(rows, fraction, generator) for rows in groups if len(rows)])
+    kept = np.setdiff1d(np.arange(len(examples.texts)), held_out)
+    return examples.take(generator.permutation(kept)), examples.take(generator.permutation(held_out))
+
+
+def _share(rows: NDArray[np.int64], fraction: float, generator: np.random.Generator) -> NDArray[np.int64]:
+    count = min(max(1, round(fraction * len(rows))), len(rows) - 1)
+    return generator.permutation(rows)[:count]
+
+
+def _check_single_texts(examples: Examples) -> None:
+    for label, count in enumerate(examples.counts()):
         if count == 1:
-            row = int(np.flatnonzero(examples.labels == label)[0]) + 1
-            name = examples.names[label]
+            row = examples.numbers()[np.flatnonzero(examples.labels == label)[0]]
             raise DataError(
-                f"row {row}: label {name!r} occurs only once; two or more are needed to hold one out."
+                f"row {row}: label {examples.names[label]!r} occurs only once; two or more texts are needed "
+                "to hold one out."
             )
-    held_out = max(round(fraction * len(examples.labels)), int((counts > 0).sum()))
-    kept, rest = train_test_split(
-        np.arange(len(examples.labels)), test_size=held_out, stratify=examples.labels, random_state=seed
-    )
-    return examples.take(kept), examples.take(rest)
 
 
 def without(examples: Examples, others: Sequence[str]) -> Examples:

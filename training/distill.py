@@ -44,7 +44,8 @@ from training.checkpoint import Evaluation, write_checkpoint
 from training.corpus import load_corpus, load_tokenizer, stage, tokenize_corpus
 from training.data import DataError
 from training.fitting import token_counts, verdict
-from training.loops import LogitsOf, Schedule, Task, fit, mean_of_best_and_last, predict, soft_loss
+from training.loops import LogitsOf, Schedule, Task, fit, mean_of_best_and_last, predict
+from training.losses import soft_loss
 from training.metrics import f1, temperature
 from training.model_card import commit, environment, model_card
 from training.settings import as_hyperparameters, given_options, option, parse_settings

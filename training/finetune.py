@@ -45,9 +45,11 @@ from transformers import (
 
 from training import fitting
 from training.checkpoint import Evaluation, write_checkpoint
-from training.data import DataError
+from training.data import DataError, ReadOptions
 from training.model_card import commit, environment, model_card
+from training.precision import has_bfloat16
 from training.settings import as_hyperparameters, given_options, option, parse_settings
+from training.summary import print_summary
 
 # %% [markdown]
 # ## Settings
@@ -64,6 +66,9 @@ class Settings:
     text_column: str = option("text", "column of the texts")
     label_column: str = option("label", "column of the labels")
     labels: str = option("", "label names, comma-separated, in the order of their indices")
+    label_separator: str = option("", "what separates several labels of one text in a CSV, such as '|'")
+    encoding: str = option("utf-8", "encoding of a CSV, TSV or JSON file, such as windows-1252")
+    drop_incomplete: bool = option(False, "leave out rows without a text or a label")
     base_model: str = option("google/mobilebert-uncased", "a model of the hub, or a folder")
     output: str = option("checkpoints/mobilebert-finetuned", "folder of the checkpoint")
     work: str = option("runs/finetune", "folder of the unfinished training")
@@ -81,6 +86,7 @@ class Settings:
     range_texts: int = option(128, "training texts that activation ranges are measured on")
     bf16: bool = option(True, "bfloat16 matrix products where the machine has them")
     half_storage: bool = option(False, "store the weights in float16")
+    class_weights: str = option("none", "none, or balanced: rare labels weigh as much as frequent ones")
     seed: int = option(17, "seed of the split, the new head and the order of texts")
 
 
@@ -93,8 +99,9 @@ settings = parse_settings(Settings, options, "training.finetune", "Fine-tune Mob
 # %% [markdown]
 # ## Data
 # Every row is checked before anything is downloaded or trained: a missing column, an unknown label, an empty
-# text, a byte that is not UTF-8 stops here with the row's number. A stratified share of the training texts is
-# held out to choose the best epoch; texts that also occur in the test data are dropped.
+# text, a byte that is not UTF-8, a comma without quotes stops here with the row's number. What was understood
+# is printed as a table: rows, labels with their counts, the longest text. A stratified share of the training
+# texts is held out to choose the best epoch; texts that also occur in the test data are dropped.
 
 # %%
 try:
@@ -105,10 +112,14 @@ try:
         labels=[name.strip() for name in settings.labels.split(",") if name.strip()],
         held_out=settings.held_out,
         seed=settings.seed,
+        options=ReadOptions(settings.encoding, settings.label_separator, settings.drop_incomplete),
     )
+    fitting.check_class_weights(settings.class_weights, data.train)
     start_from = fitting.prepare_work_folder(Path(settings.work), settings.resume, settings.restart)
 except DataError as error:
     sys.exit(f"error: {error}")
+for source, examples in data.loaded.items():
+    print_summary(source, examples)
 print(data.describe(settings.data))
 
 # %% [markdown]
@@ -155,7 +166,7 @@ arguments = TrainingArguments(
     per_device_eval_batch_size=2 * settings.batch_size,
     gradient_accumulation_steps=settings.gradient_accumulation,
     train_sampling_strategy="group_by_length",
-    bf16=settings.bf16 and fitting.has_bfloat16(),
+    bf16=settings.bf16 and has_bfloat16(),
     use_cpu=not torch.cuda.is_available(),
     eval_strategy="epoch",
     save_strategy="epoch",
@@ -174,6 +185,7 @@ trainer = Trainer(
     eval_dataset=rows["held_out"],
     data_collator=DataCollatorWithPadding(tokenizer),
     compute_metrics=fitting.f1_and_accuracy,
+    compute_loss_func=fitting.loss_function(data.train, settings.class_weights),
     callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
 )
 if not fitting.train(trainer, start_from):

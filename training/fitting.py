@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from transformers import (
     EvalPrediction,
     PreTrainedModel,
@@ -25,18 +25,32 @@ from transformers import (
 )
 
 from training.checkpoint import Predict
-from training.data import SUFFIXES, DataError, Examples, load_examples, split_examples, without
+from training.data import (
+    DEFAULT_OPTIONS,
+    DataError,
+    Examples,
+    ReadOptions,
+    load_examples,
+    split_examples,
+    without,
+)
+from training.losses import balanced_weights, weighted_cross_entropy
 from training.metrics import accuracy, f1
+from training.tables import is_file_name
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Texts to train on, to choose the best epoch by, and to report on (`test_name` says which)."""
+    """Texts to train on, to choose the best epoch by, and to report on (`test_name` says which).
+
+    `loaded`: what was read, by source, before anything was split or left out.
+    """
 
     train: Examples
     held_out: Examples
     test: Examples
     test_name: str
+    loaded: Mapping[str, Examples]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,27 +75,46 @@ def load_splits(
     labels: Sequence[str],
     held_out: float,
     seed: int,
+    options: ReadOptions = DEFAULT_OPTIONS,
 ) -> Splits:
     """Load and check the data. Without test data, the held-out texts are also those reported on.
 
     `columns`: the text's and the label's. A data set of the hub brings its test split. Raises `DataError`.
     """
-    examples = load_examples(source, *columns, labels)
-    test = _test_examples(source, test_source, columns, examples.names)
+    examples = load_examples(source, *columns, labels, options=options)
+    test = _test_examples(source, test_source, columns, examples.names, options)
+    loaded = (
+        {source: examples} if test is None else {source: examples, test_source or f"{source}, test": test}
+    )
     if test is not None:
         examples = without(examples, test.texts)
     train, chosen = split_examples(examples, held_out, seed)
-    return Splits(train, chosen, test or chosen, "test" if test else "held-out")
+    return Splits(train, chosen, test or chosen, "test" if test else "held-out", loaded)
 
 
 def _test_examples(
-    source: str, test_source: str, columns: tuple[str, str], names: tuple[str, ...]
+    source: str, test_source: str, columns: tuple[str, str], names: tuple[str, ...], options: ReadOptions
 ) -> Examples | None:
     if test_source:
-        return load_examples(test_source, *columns, names)
-    if Path(source).suffix in SUFFIXES or "test" not in datasets.get_dataset_split_names(source):
+        return load_examples(test_source, *columns, names, options=options)
+    if is_file_name(source) or "test" not in datasets.get_dataset_split_names(source):
         return None
-    return load_examples(source, *columns, names, split="test")
+    return load_examples(source, *columns, names, split="test", options=options)
+
+
+def check_class_weights(kind: str, examples: Examples) -> None:
+    """Raise `DataError` for weights that there are not."""
+    if kind not in ("none", "balanced"):
+        raise DataError(f"--class-weights {kind}: it is none or balanced.")
+    if kind == "balanced" and examples.multi_label:
+        raise DataError("--class-weights balanced needs one label a text; leave it out.")
+
+
+def loss_function(examples: Examples, class_weights: str) -> Callable[..., Tensor] | None:
+    """What the Trainer minimises instead of the model's own loss; None keeps that."""
+    if class_weights == "none":
+        return None
+    return weighted_cross_entropy(balanced_weights(examples.counts()))
 
 
 def tokenize(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> datasets.Dataset:
@@ -204,13 +237,6 @@ def summary(trainer: Trainer) -> Mapping[str, Any]:
         "best_step": state.best_global_step,
         "curves": curves(trainer),
     }
-
-
-def has_bfloat16() -> bool:
-    """Whether the device has bfloat16 products: newer CUDA devices, CPUs with AVX512-BF16."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.backends.cpu.get_cpu_capability() and torch.cpu._is_avx512_bf16_supported())
 
 
 def verdict(metrics: Mapping[str, Any]) -> str:

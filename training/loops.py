@@ -7,7 +7,6 @@ logits = predict(logits_of, texts)
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,25 +18,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from training.batching import TokenIds, length_batches, pad_batch
+from training.batching import TokenIds, length_batches, pad_batch, pad_values
+from training.precision import autocast
 
 FloatArray = NDArray[np.float32]
 LogitsOf = Callable[[Tensor, Tensor], Tensor]
-LossOf = Callable[[Tensor, Tensor, Tensor], Tensor]
+LossOf = Callable[..., Tensor]
 MASK_ID = 103
 FIRST_WORD_ID = 999
-CLIP = 3.0
 
 
 @dataclass(frozen=True)
 class Task:
-    """`texts` n arrays of token ids, `targets` [n, labels] teacher logits, and how to batch them."""
+    """`texts` n arrays of token ids, `targets` [n, labels] teacher logits, and how to batch them.
+
+    `token_targets`, if given, are n arrays [tokens, values] of any float type: one target a token.
+    """
 
     texts: Sequence[TokenIds]
     targets: FloatArray
     token_budget: int
     masking: float
     seed: int
+    token_targets: Sequence[NDArray[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,26 +73,6 @@ class Schedule:
         share = min(1.0, (step + 1) / self.warmup_steps) * max(0.0, 1 - seen / self.tokens)
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * share
-
-
-def autocast(device: torch.device, enabled: bool = True) -> contextlib.AbstractContextManager[Any]:
-    """bfloat16 matrix products; weights and sums stay float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
-
-
-def soft_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy against softmax(targets), plus 0.04 squared error of centred logits clipped at 3.
-
-    For two labels the second part is 0.02 (z - t)^2 of the logit differences clipped at 6.
-    """
-    logits = logits.float()
-    entropy = -(targets.softmax(dim=1) * logits.log_softmax(dim=1)).sum(dim=1)
-    gap = _centred(logits) - _centred(targets)
-    return (entropy + 0.04 * gap.pow(2).sum(dim=1)).mean()
-
-
-def _centred(logits: Tensor) -> Tensor:
-    return (logits - logits.mean(dim=1, keepdim=True)).clamp(-CLIP, CLIP)
 
 
 def mask_words(input_ids: Tensor, share: float, generator: torch.Generator) -> Tensor:
@@ -154,8 +137,11 @@ def _step(
     device = next(modules.parameters()).device
     ids, mask = pad_batch([task.texts[row] for row in rows])
     masked = mask_words(ids, task.masking, torch.Generator().manual_seed(task.seed * 1_000_003 + step))
+    targets = [torch.from_numpy(task.targets[rows])]
+    if task.token_targets is not None:
+        targets.append(pad_values([task.token_targets[row] for row in rows], ids.shape[1]))
     with autocast(device):
-        loss = loss_of(masked.to(device), mask.to(device), torch.from_numpy(task.targets[rows]).to(device))
+        loss = loss_of(masked.to(device), mask.to(device), *(target.to(device) for target in targets))
     loss.backward()
     nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
     optimizer.step()

@@ -1,0 +1,58 @@
+"""What is minimised: the distance to a teacher's logits, and cross-entropy with weights for rare labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+CLIP = 3.0
+
+
+def soft_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy against softmax(targets), plus 0.04 squared error of centred logits clipped at 3.
+
+    For two labels the second part is 0.02 (z - t)^2 of the logit differences clipped at 6.
+    """
+    logits = logits.float()
+    entropy = -(targets.softmax(dim=1) * logits.log_softmax(dim=1)).sum(dim=1)
+    gap = _centred(logits) - _centred(targets)
+    return (entropy + 0.04 * gap.pow(2).sum(dim=1)).mean()
+
+
+def _centred(logits: Tensor) -> Tensor:
+    return (logits - logits.mean(dim=1, keepdim=True)).clamp(-CLIP, CLIP)
+
+
+def balanced_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Weight of each label, n / (labels * count): all labels then weigh the same; 0 where there is no text.
+
+    `counts`: texts of each label. The weights of the texts have mean 1.
+    Source: King and Zeng (2001), "Logistic Regression in Rare Events Data"; scikit-learn's "balanced".
+    """
+    present = counts > 0
+    weights = np.zeros(len(counts), np.float32)
+    weights[present] = counts.sum() / (present.sum() * counts[present])
+    return weights
+
+
+def weighted_cross_entropy(weights: NDArray[np.float32]) -> Callable[..., Tensor]:
+    """A loss for the Trainer: cross-entropy of each text times its label's weight, over the texts' number.
+
+    `weights` [labels]. Dividing by the number of texts, not by the sum of their weights, keeps the sum over
+    small batches that of one large batch.
+    """
+    scale = torch.from_numpy(weights)
+
+    def loss(outputs: Mapping[str, Any], labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+        logits = outputs["logits"].float()
+        total = torch.nn.functional.cross_entropy(
+            logits, labels, reduction="none", weight=scale.to(logits.device)
+        ).sum()
+        return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
+
+    return loss
