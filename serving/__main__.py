@@ -4,6 +4,7 @@ import enum
 import re
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -14,6 +15,9 @@ from typer import Argument, Option
 
 from serving.errors import ServingError
 from serving.launcher import TritonServer
+from serving.pump import show
+from serving.service import Service
+from serving.supervision import Child
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 output = Console(highlight=False, soft_wrap=True)
@@ -68,13 +72,17 @@ def serve(
     admin_key: Annotated[
         str, Option(envvar="ADMIN_KEY", help="Opens the shared-memory, trace and logging APIs to its bearer.")
     ] = "",
+    hang_timeout: Annotated[
+        float,
+        Option(min=0, help="Restart when a model gives no answer for so many seconds; 0 never."),
+    ] = 10.0,
     verbose: Annotated[bool, Option("--verbose", "-v", help="Show Triton's whole log.")] = False,
     extra: Annotated[list[str] | None, Argument(help="After --, options for tritonserver itself.")] = None,
 ) -> None:
     """Serve a model repository on NVIDIA Triton until Ctrl-C."""
     server = TritonServer(
         model_repository,
-        log=lambda line: errors.print(line, markup=False),
+        log=log,
         host=host,
         http_port=http_port,
         grpc_port=grpc_port,
@@ -85,35 +93,40 @@ def serve(
         model_config_name=model_config_name,
         cache_size=parse_size(cache_size),
         exit_timeout=exit_timeout,
+        hang_timeout=hang_timeout,
         verbose=verbose,
         extra=tuple(extra or ()),
         **({"admin_key": admin_key} if admin_key else {}),
     )
-    raise typer.Exit(run(server))
+    raise typer.Exit(run(server, []))
 
 
-def run(server: TritonServer) -> int:
-    """Run in the foreground; exit status 0 after a signal, 1 when the server failed."""
+def run(server: TritonServer, others: Sequence[Child]) -> int:
+    """Run the server, then the others, in the foreground, and restart what dies; exit status 0 after a
+    signal, 1 when one of them failed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    service = Service([server, *others], log)
     try:
         started = time.monotonic()
         with errors.status("Starting Triton"):
-            server.start()
+            service.start()
         announce(server, time.monotonic() - started)
-        status = server.wait()
-        errors.print(
-            f"error: tritonserver ended by itself with status {status}: see its log above, or --verbose"
-        )
+        errors.print(f"error: {service.wait()}", markup=False)
         return 1
     except ServingError as error:
         errors.print(f"error: {error}", markup=False)
         return 1
     except KeyboardInterrupt:
-        errors.print("Draining requests in flight; once more to stop at once")
+        log("Draining requests in flight; once more to stop at once")
         return 0
     finally:
-        server.stop()
+        service.stop()
+
+
+def log(line: str) -> None:
+    """To stderr. A line that cannot be shown (a closed terminal) is lost, no more."""
+    show(line, lambda text: errors.print(text, markup=False))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 PIDFD_GETFD = 438  # the same number on every architecture
 ESTABLISHED = "01"
+TABLES = ("tcp", "tcp6")  # a kernel without IPv6 lacks the second
 TCP_INFO_BYTES = 60
 LAST_DATA_SENT, LAST_DATA_RECEIVED = 44, 52  # offsets in struct tcp_info, milliseconds ago
 
@@ -28,7 +29,8 @@ def close_idle(pid: int, ports: Iterable[int]) -> None:
     is still sent, because only the reading half is closed.
     """
     try:
-        inodes = established(Path(f"/proc/{pid}/net/tcp"), set(ports))
+        tables = [Path(f"/proc/{pid}/net/{name}") for name in TABLES]
+        inodes = set().union(*(established(table, set(ports)) for table in tables if table.exists()))
         for connection in _borrow(pid, inodes):
             with closing(connection):
                 if _is_idle(connection):

@@ -1,50 +1,60 @@
-"""Runs tritonserver as a child process: checks, start, readiness, drain.
+"""Runs tritonserver as a child process: checks, start, readiness, what ails it, drain.
 
 with TritonServer("model_repository", http_port=0, grpc_port=0, metrics_port=0) as server:
     requests.post(f"{server.http_url}/v2/models/sentiment/generate", json={"text": "A delight."})
+
+By itself it is not restarted when it dies: a :class:`serving.supervision.Supervisor` does that.
 """
 
 import http.client
+import secrets
 import subprocess
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from serving import checks, processes
+from serving.addresses import with_port
+from serving.command_child import ending, wait_for_end
 from serving.connections import close_idle
 from serving.devices import has_gpu
 from serving.errors import ServingError
-from serving.interpreter import Interpreter, ask, describe
+from serving.interpreter import Interpreter
 from serving.logs import LogFilter
 from serving.options import ServerOptions, arguments
+from serving.pump import Gate, pump
 from serving.repository import find_models
-from serving.runtime import PACKAGE, assemble
+from serving.runtime import assemble, find_interpreter
+from serving.stubs import Stub, Watch
+from serving.watchdog import Watchdog
 
-SERVER_PYTHON = PACKAGE.parent / ".venv" / "server" / "bin" / "python"
 POLL_SECONDS = 0.05
+LOOK_TIMEOUT = 5.0
 PORTS = {"HTTP_PORT": "http_port", "GRPC_PORT": "grpc_port", "METRICS_PORT": "metrics_port"}
 
 
 class TritonServer:
     """A live server between `__enter__` and `__exit__`; keyword arguments are those of ServerOptions."""
 
+    name = "tritonserver"
+
     def __init__(
         self, model_repository: str | Path, *, log: Callable[[str], None] | None = None, **settings: Any
     ) -> None:
-        self.options = ServerOptions(Path(model_repository), **settings)
+        self.options = self._asked = ServerOptions(Path(model_repository), **settings)
         self.models: tuple[str, ...] = ()
         self.skipped: tuple[str, ...] = ()
         self._log = log or (lambda line: print(line, file=sys.stderr))
         self._filter = LogFilter(self.options.verbose, has_gpu())
-        self._early: deque[str] = deque()  # a failed start is told in one line instead
-        self._ready = False
         self._process: subprocess.Popen[str] | None = None
+        self._python: Interpreter | None = None
+        self._watch: Watch | None = None
+        self._watchdog: Watchdog | None = None
         self._shm_prefix = ""
 
     def __enter__(self) -> Self:
@@ -59,17 +69,17 @@ class TritonServer:
     @property
     def http_url(self) -> str:
         """Such as `http://127.0.0.1:8000`."""
-        return f"http://{self.options.host}:{self.options.http_port}"
+        return f"http://{with_port(self.options.host, self.options.http_port)}"
 
     @property
     def grpc_url(self) -> str:
         """Such as `127.0.0.1:8001`, without a scheme, as gRPC clients take it."""
-        return f"{self.options.host}:{self.options.grpc_port}"
+        return with_port(self.options.host, self.options.grpc_port)
 
     @property
     def metrics_url(self) -> str:
         """Such as `http://127.0.0.1:8002/metrics`."""
-        return f"http://{self.options.host}:{self.options.metrics_port}/metrics"
+        return f"http://{with_port(self.options.host, self.options.metrics_port)}/metrics"
 
     @property
     def pid(self) -> int:
@@ -83,20 +93,35 @@ class TritonServer:
         """The last lines of the server's log, shown or not."""
         return list(self._filter.kept)
 
-    def start(self) -> None:
-        """Check, launch and wait until every model is ready. Raises ServingError."""
-        python = find_interpreter(self.options.python)
-        self._prepare(python)
-        runtime = assemble(python)
-        self._shm_prefix = f"mobilebert_{self.options.http_port}_"
+    def start(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Check, launch and wait until every model is ready. Raises ServingError.
+
+        It may be called again after the server has ended, and then takes the same ports.
+        """
+        self._python = self._python or find_interpreter(self.options.python)
+        self._filter = LogFilter(self.options.verbose, has_gpu())
+        self._prepare(self._python)
+        runtime = assemble(self._python)
+        # Not the port alone: another address's server may have the same, and its regions are its own.
+        self._shm_prefix = f"mobilebert_{self.options.http_port}_{secrets.token_hex(4)}_"
         command = [str(runtime.binary), *arguments(self.options, runtime, self._shm_prefix)]
         self._process = processes.spawn(command, runtime.environment, runtime.backends)
-        threading.Thread(target=self._pump, args=(self._process,), daemon=True).start()
+        gate = Gate(self._log)
+        assert self._process.stdout is not None
+        pump(self._process.stdout, partial(self._take, gate, self._filter))
+        if self.options.verbose:
+            gate.open()
         try:
-            self._wait_until_ready()
+            self._wait_until_ready(cancelled)
         except BaseException:
             self.stop()
             raise
+        gate.open()
+
+    @staticmethod
+    def _take(gate: Gate, log_filter: LogFilter, line: str) -> None:
+        if log_filter.shows(line):
+            gate(line)
 
     def _prepare(self, python: Interpreter) -> None:
         checks.check_interpreter(python)
@@ -106,7 +131,7 @@ class TritonServer:
         )
         chosen = iter(checks.free_ports(self.options.host, len(PORTS)))
         ports: dict[str, Any] = {key: getattr(self.options, key) or next(chosen) for key in PORTS.values()}
-        self.options = replace(self.options, **ports)
+        self.options = replace(self._asked, **ports)
         self._choose_models()
 
     def _choose_models(self) -> None:
@@ -125,37 +150,59 @@ class TritonServer:
         elif missing or self.options.model_control_mode == "explicit":
             self.options = replace(self.options, load_models=ready)
 
-    def _pump(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if self._filter.shows(line.rstrip("\n")):
-                self._early.append(line.rstrip("\n"))
-            while self._early and (self._ready or self.options.verbose):
-                self._log(self._early.popleft())
-
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, cancelled: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self.options.start_timeout
         while not self._answers("/v2/health/ready"):
             if self._process is None or self._process.poll() is not None:
                 raise ServingError(f"tritonserver did not start: {self._filter.reason() or 'see --verbose'}")
+            if cancelled():
+                raise ServingError("tritonserver was stopped before it was ready")
             if time.monotonic() > deadline:
                 raise ServingError(
                     f"tritonserver was not ready within {self.options.start_timeout} s: see --verbose"
                 )
             time.sleep(POLL_SECONDS)
-        self._ready = True
         if not all(self._answers(f"/v2/models/{name}/ready") for name in self.models):
             raise ServingError(f"a model did not load: {self._filter.reason() or 'see --verbose'}")
 
     def _answers(self, path: str) -> bool:
-        connection = http.client.HTTPConnection(self.options.host, self.options.http_port, timeout=5)
+        connection = http.client.HTTPConnection(
+            with_port(self.options.host, self.options.http_port), timeout=LOOK_TIMEOUT
+        )
         try:
             connection.request("GET", path)
             return connection.getresponse().status == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
         finally:
             connection.close()
+
+    def ailment(self) -> str:
+        """Why the server has to be restarted: it ended, or one of its model processes died or hangs.
+
+        Triton 2.51 restarts no model process, and says that it is ready without them. Empty while it is fit.
+        """
+        if self._process is None:
+            return ""
+        if self._process.poll() is not None:
+            return ending(self._process)
+        if self._watch is None:
+            self._watch = Watch(self._process.pid, self._serves)
+            self._start_watchdog(self._watch)
+        return self._watch.ailment() or (self._watchdog.verdict if self._watchdog else "")
+
+    def _serves(self, stub: Stub) -> bool:
+        return self._answers(f"/v2/models/{stub.model}/versions/{stub.version}/ready")
+
+    def _start_watchdog(self, watch: Watch) -> None:
+        if self.options.hang_timeout:
+            stubs = watch.stubs_now
+            self._watchdog = Watchdog(self.grpc_url, self.options.hang_timeout, stubs, self._log)
+            self._watchdog.start()
+
+    def rest(self, seconds: float) -> None:
+        """Wait, at most until one of the server's processes ends."""
+        wait_for_end(self._watch.living if self._watch else [self.pid], seconds)
 
     def wait(self) -> int:
         """Block until tritonserver ends by itself; its exit status."""
@@ -165,27 +212,22 @@ class TritonServer:
 
     def stop(self) -> None:
         """Drain requests in flight, then leave no process and no shared memory behind."""
-        process, self._process = self._process, None
-        if process is None:
+        if (process := self._process) is None:
             return
+        self._end_watch()
         ports = (self.options.http_port, self.options.metrics_port)
         processes.stop(process, self.options.exit_timeout + 10, lambda: close_idle(process.pid, ports))
         processes.remove_shared_memory(self._shm_prefix)
+        self._process = None
 
+    def kill(self) -> None:
+        """End every process of the server at once: its port refuses, so nobody takes it for ready."""
+        if (process := self._process) is not None:
+            self._end_watch()
+            processes.kill_group(process)
+            processes.remove_shared_memory(self._shm_prefix)
 
-def find_interpreter(python: Path | None) -> Interpreter:
-    """The given one, else the running one if it has Triton, else the repository's server environment."""
-    running = describe()
-    if python is None and running.pytriton:
-        return running
-    chosen = python or SERVER_PYTHON
-    if not chosen.exists():
-        raise ServingError(
-            f"{chosen} does not exist: run `make serve`, which creates the server's environment"
-        )
-    try:
-        return ask(chosen)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise ServingError(
-            f"{chosen} does not run: {error}; remove its environment and run `make serve`"
-        ) from None
+    def _end_watch(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        self._watch = self._watchdog = None

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from serving.addresses import for_evhtp, in_url
 from serving.devices import WITHOUT_GPU, has_gpu
 from serving.runtime import Runtime
 
@@ -17,7 +18,8 @@ class ServerOptions:
     """Ports: 0 picks a free one. Times in seconds, sizes in bytes.
 
     `load_models` empty means every model that has its artefacts; `tolerate_failures` keeps a server up that
-    cannot load all others. `admin_key` opens the restricted APIs to
+    cannot load all others. `hang_timeout`: a model without an answer for so long is looked at as hung, where
+    the server is supervised; 0 never. `admin_key` opens the restricted APIs to
     requests that carry it in the header `admin-key`; by default it is random, so they stay closed.
     """
 
@@ -34,6 +36,7 @@ class ServerOptions:
     cache_size: int = 0
     exit_timeout: int = 30
     start_timeout: int = 300
+    hang_timeout: float = 10.0
     verbose: bool = False
     admin_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     python: Path | None = None
@@ -46,11 +49,11 @@ def arguments(options: ServerOptions, runtime: Runtime, shm_prefix: str) -> list
     return [
         f"--model-repository={options.model_repository.resolve()}",
         f"--backend-directory={runtime.backends}",
-        f"--http-address={options.host}",
+        f"--http-address={for_evhtp(options.host)}",
         f"--http-port={options.http_port}",
-        f"--grpc-address={options.host}",
+        f"--grpc-address={in_url(options.host)}",
         f"--grpc-port={options.grpc_port}",
-        f"--metrics-address={options.host}",
+        f"--metrics-address={for_evhtp(options.host)}",
         f"--metrics-port={options.metrics_port}",
         f"--exit-timeout-secs={options.exit_timeout}",
         f"--http-restricted-api={restricted}",

@@ -1,8 +1,9 @@
-"""Starting and ending the server's processes so that none is left behind."""
+"""Starting and ending child processes so that none is left behind."""
 
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -10,15 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+MOST_FILES = 65_536  # each connection is one; some programs walk through all that they may open
 
 
 def spawn(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> subprocess.Popen[str]:
     """Start in a process group of its own, so that a terminal's Ctrl-C reaches only the launcher, which then
     drains.
 
-    Should the launcher die without a word (SIGKILL), the kernel sends the server SIGTERM; its Python stubs
-    watch their parent and follow. The kernel ties that to the calling thread, so call this from one that
-    lives on. `folder` becomes the working directory, from which embedded Python imports first.
+    Should the launcher die without a word (SIGKILL), the kernel sends the child SIGTERM; tritonserver's
+    Python stubs watch their parent and follow. The kernel ties that to the calling thread, so call this from
+    one that lives on. The child may open as many files as the system lets it, at most MOST_FILES. `folder`
+    becomes the working directory, from which embedded Python imports first.
     """
     return subprocess.Popen(
         command,
@@ -30,14 +33,17 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], folder: Path) 
         text=True,
         errors="replace",
         start_new_session=True,
-        preexec_fn=_die_with_parent(os.getpid()),
+        preexec_fn=_settle_in(os.getpid()),
     )
 
 
-def _die_with_parent(parent: int) -> Callable[[], None]:
+def _settle_in(parent: int) -> Callable[[], None]:
     libc = ctypes.CDLL(None, use_errno=True)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = MOST_FILES if most == resource.RLIM_INFINITY else min(most, MOST_FILES)
 
     def in_child() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it died before the call
             os._exit(1)

@@ -8,16 +8,18 @@ made once for each content, beside its final place, and renamed: a second start,
 import hashlib
 import os
 import shutil
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from serving.errors import ServingError
-from serving.interpreter import Interpreter
+from serving.interpreter import Interpreter, ask, describe
 
 PACKAGE = Path(__file__).parent
 BACKEND = PACKAGE / "onnxruntime_backend"
 CACHE = PACKAGE.parent / ".cache" / "triton"
+SERVER_PYTHON = PACKAGE.parent / ".venv" / "server" / "bin" / "python"
 
 
 @dataclass(frozen=True)
@@ -101,3 +103,21 @@ def _environment(python: Interpreter) -> dict[str, str]:
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+
+
+def find_interpreter(python: Path | None) -> Interpreter:
+    """The given one, else the running one if it has Triton, else the repository's server environment."""
+    running = describe()
+    if python is None and running.pytriton:
+        return running
+    chosen = python or SERVER_PYTHON
+    if not chosen.exists():
+        raise ServingError(
+            f"{chosen} does not exist: run `make serve`, which creates the server's environment"
+        )
+    try:
+        return ask(chosen)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ServingError(
+            f"{chosen} does not run: {error}; remove its environment and run `make serve`"
+        ) from None

@@ -136,7 +136,6 @@ class Supervisor:
                 self._keep_alive()
         except Exception as error:
             self.failure = f"{self.child.name} is given up: {error}"
-            self._say(self.failure)
         finally:
             self.child.stop()
             self._ended.set()
@@ -173,7 +172,6 @@ class Supervisor:
                 f"{name} {reason}; it was restarted {policy.limit} times within {policy.window:g} s "
                 "and is given up: its log above says more"
             )
-            self._say(self.failure)
             return False
         self._say(f"{name} {reason}; restart {self.restarts.recent} of {policy.limit}, in {delay:.1f} s")
         return not self._stopping.wait(delay)

@@ -13,8 +13,7 @@ import pytest
 import requests
 
 from clients import SentimentClient
-from serving.launcher import find_interpreter
-from serving.runtime import Runtime, assemble
+from serving.runtime import Runtime, assemble, find_interpreter
 from tests.clients.fakes import free_port
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "serve-models.sh"

@@ -8,7 +8,7 @@ import pytest
 from serving import checks, preflight
 from serving.errors import ServingError
 from serving.interpreter import Interpreter, ask, describe
-from serving.launcher import SERVER_PYTHON
+from serving.runtime import SERVER_PYTHON
 
 GOOD = Interpreter(
     executable="/env/bin/python",

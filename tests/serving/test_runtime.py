@@ -7,8 +7,7 @@ import pytest
 
 from serving.errors import ServingError
 from serving.interpreter import Interpreter
-from serving.launcher import find_interpreter
-from serving.runtime import assemble
+from serving.runtime import assemble, find_interpreter
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ from serving.command_child import CommandChild
 from serving.errors import ServingError
 from serving.service import Service
 from serving.supervision import RestartPolicy, Restarts, Supervisor
+from tests.waiting import until
 
 FAST = RestartPolicy(limit=3, window=600.0, first_delay=0.01, last_delay=0.02)
 # Listens after a moment, says so, and on SIGTERM takes a moment to say goodbye.
@@ -40,13 +40,6 @@ class Log(list[str]):
 
     def wait_for(self, part: str) -> None:
         until(lambda: any(part in line for line in self))
-
-
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def listens(port: int) -> bool:

@@ -1,0 +1,141 @@
+"""The processes of a tritonserver: the server's own, and a Python stub for every instance of a Python-based
+model.
+
+A dead or stopped stub is Triton's blind spot: 2.51 answers its requests with errors for ever, and goes on
+saying that it is ready. Here the kernel is asked instead, which knows at once.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+STUB = "triton_python_backend_stub"
+GONE, ZOMBIE, STOPPED = "", "Z", "T"
+REAPED_SECONDS = 0.1  # Triton reaps a stub that it ends itself within less
+ALWAYS_REAPED_SECONDS = 5.0  # also where a stub dies while its model loads
+STOPPED_SECONDS = 0.5  # Triton gives up requests to a silent stub after 1 s
+RESCAN_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Stub:
+    """The process of one instance; `model` and `version` are empty where it died too early to tell."""
+
+    pid: int
+    model: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"the process of {self.model or 'a model'} (pid {self.pid})"
+
+
+def stubs_of(server: int) -> dict[int, Stub]:
+    """The stubs, dead ones included, by their process ids."""
+    return {pid: _stub(pid) for pid in _children(server)}
+
+
+def _children(server: int) -> Iterator[int]:
+    """From the kernel's lists, which cost a tenth of a search through all processes."""
+    lists = list(Path(f"/proc/{server}/task").glob("*/children"))
+    if not lists:  # a kernel without them, or the server is gone
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield from (child.pid for child in psutil.Process(server).children())
+    for path in lists:
+        with contextlib.suppress(OSError):  # that thread has just ended
+            yield from map(int, path.read_text().split())
+
+
+def _stub(pid: int) -> Stub:
+    """Its first argument is the model's file: REPOSITORY/MODEL/VERSION/FILE."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        words = []
+    if len(words) > 1 and words[0].endswith(STUB):
+        path = Path(words[1])
+        return Stub(pid, path.parent.parent.name, path.parent.name)
+    return Stub(pid, "", "")
+
+
+def state(pid: int) -> str:
+    """The kernel's letter for it, such as S, R, T or Z; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return GONE
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that it has used; 0 when it is gone."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return times.user + times.system
+
+
+class Watch:
+    """Looks at a server's processes for those that have died or been stopped.
+
+    serves: asks Triton whether it takes this model and version for ready: only then is a dead stub a fault,
+    and not the end of a load that failed.
+    """
+
+    def __init__(
+        self,
+        server: int,
+        serves: Callable[[Stub], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.server = server
+        self.stubs: dict[int, Stub] = {}
+        self._serves, self._clock = serves, clock
+        self._since: dict[tuple[int, str], float] = {}  # when a process was first seen in a bad state
+        self._rescan_at = 0.0
+
+    def ailment(self) -> str:
+        """Such as "lost the process of mobilebert_fp32 (pid 12)"; empty while nothing is wrong with them."""
+        self._rescan()
+        if self._lasts(self.server, STOPPED) >= STOPPED_SECONDS:
+            return "is stopped (SIGSTOP)"
+        for stub in self.stubs.values():
+            if self._is_lost(stub):
+                return f"lost {stub}"
+            if self._lasts(stub.pid, STOPPED) >= STOPPED_SECONDS:
+                return f"has {stub} stopped (SIGSTOP)"
+        return ""
+
+    def stubs_now(self) -> list[Stub]:
+        """Those of the last look; any thread may ask."""
+        return list(self.stubs.values())
+
+    @property
+    def living(self) -> list[int]:
+        """Process ids whose end is news."""
+        return [self.server, *(pid for pid in self.stubs if state(pid) not in (GONE, ZOMBIE))]
+
+    def _rescan(self) -> None:
+        if self._clock() < self._rescan_at:
+            return
+        self._rescan_at = self._clock() + RESCAN_SECONDS
+        found = stubs_of(self.server)
+        # A dead one has lost its command line.
+        self.stubs = {pid: self.stubs.get(pid, stub) for pid, stub in found.items()}
+        self._since = {key: since for key, since in self._since.items() if key[0] in {*found, self.server}}
+
+    def _is_lost(self, stub: Stub) -> bool:
+        seconds = self._lasts(stub.pid, ZOMBIE)
+        if seconds < REAPED_SECONDS:
+            return False
+        return seconds >= ALWAYS_REAPED_SECONDS or bool(stub.model and self._serves(stub))
+
+    def _lasts(self, pid: int, letter: str) -> float:
+        """Seconds for which it has been seen in that state, -1 when it is not."""
+        if state(pid) != letter:
+            self._since.pop((pid, letter), None)
+            return -1.0
+        return self._clock() - self._since.setdefault((pid, letter), self._clock())
