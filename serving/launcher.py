@@ -106,6 +106,7 @@ class TritonServer:
         self._shm_prefix = f"mobilebert_{self.options.http_port}_{secrets.token_hex(4)}_"
         command = [str(runtime.binary), *arguments(self.options, runtime, self._shm_prefix)]
         self._process = processes.spawn(command, runtime.environment, runtime.backends)
+        self._watch = Watch(self._process.pid, self._serves)
         gate = Gate(self._log)
         assert self._process.stdout is not None
         pump(self._process.stdout, partial(self._take, gate, self._filter))
@@ -151,9 +152,12 @@ class TritonServer:
             self.options = replace(self.options, load_models=ready)
 
     def _wait_until_ready(self, cancelled: Callable[[], bool]) -> None:
+        assert self._process is not None
+        assert self._watch is not None
         deadline = time.monotonic() + self.options.start_timeout
         while not self._answers("/v2/health/ready"):
-            if self._process is None or self._process.poll() is not None:
+            self._watch.rescan()  # a model process that dies in the moment of readiness has a name by then
+            if self._process.poll() is not None:
                 raise ServingError(f"tritonserver did not start: {self._filter.reason() or 'see --verbose'}")
             if cancelled():
                 raise ServingError("tritonserver was stopped before it was ready")
@@ -182,23 +186,18 @@ class TritonServer:
 
         Triton 2.51 restarts no model process, and says that it is ready without them. Empty while it is fit.
         """
-        if self._process is None:
+        if self._process is None or self._watch is None:
             return ""
         if self._process.poll() is not None:
             return ending(self._process)
-        if self._watch is None:
-            self._watch = Watch(self._process.pid, self._serves)
-            self._start_watchdog(self._watch)
+        if self.options.hang_timeout and self._watchdog is None:
+            stubs = self._watch.stubs_now
+            self._watchdog = Watchdog(self.grpc_url, self.options.hang_timeout, stubs, self._log)
+            self._watchdog.start()
         return self._watch.ailment() or (self._watchdog.verdict if self._watchdog else "")
 
     def _serves(self, stub: Stub) -> bool:
         return self._answers(f"/v2/models/{stub.model}/versions/{stub.version}/ready")
-
-    def _start_watchdog(self, watch: Watch) -> None:
-        if self.options.hang_timeout:
-            stubs = watch.stubs_now
-            self._watchdog = Watchdog(self.grpc_url, self.options.hang_timeout, stubs, self._log)
-            self._watchdog.start()
 
     def rest(self, seconds: float) -> None:
         """Wait, at most until one of the server's processes ends."""
