@@ -1,4 +1,4 @@
-"""The way to the models: one connection pool to Triton, the SDK's own splitting and flow control."""
+"""The way to the models: a connection pool to Triton, the SDK's own splitting and flow control."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ LISTS_IN_FLIGHT = 8
 class Model:
     """One ensemble. Single texts are answered or refused at once; lists are retried while the caller waits.
 
-    Both clients share one gRPC channel: tritonclient keeps one for each address.
+    Each client has a gRPC connection of its own, which carries any number of requests at once.
     """
 
     def __init__(self, name: str, settings: Settings) -> None:
@@ -28,11 +28,11 @@ class Model:
         self.lists = AsyncSentimentClient(settings.triton_url, "grpc", name, lists)
         self._description: Description | None = None
 
-    async def outcomes(self, texts: Sequence[str], request_id: str) -> list[Outcome]:
-        """One outcome a text, in order; raises what `clients` raises."""
+    async def outcomes(self, texts: Sequence[str], request_id: str, timeout: float) -> list[Outcome]:
+        """One outcome a text, in order; raises what `clients` raises. timeout: seconds for each request."""
         if len(texts) == 1:
-            return await self.single.classify_batch(Batch((0,), tuple(texts)), request_id)
-        return [outcome async for outcome in self.lists.outcomes(texts, request_id)]
+            return await self.single.classify_batch(Batch((0,), tuple(texts)), request_id, timeout)
+        return [outcome async for outcome in self.lists.outcomes(texts, request_id, timeout)]
 
     async def description(self, fresh: bool = False) -> Description:
         """Labels, versions and limits, as the server has them; asked for once, unless `fresh`."""

@@ -8,7 +8,6 @@ Every answer of status 400 and above has this form, whatever raised it. `type` i
 
 import logging
 import math
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -31,7 +30,6 @@ from gateway.places import describe_errors
 
 MEDIA_TYPE = "application/problem+json"
 RESTART_SECONDS = 5.0  # what Triton takes to start
-PLACE = re.compile(r"^(in ensemble '[^']*', )?text \d+:? ")
 log = logging.getLogger("gateway")
 
 KINDS = {
@@ -102,9 +100,9 @@ def from_client(error: SentimentError, backlog_seconds: float) -> Problem:
     wait = getattr(error, "retry_after", None) or backlog_seconds
     match error:
         case InvalidText() if "bytes, more than the limit" in error.reason:
-            return Problem(413, f"The text is too long: {_without_place(error.reason)}.")
+            return Problem(413, f"The text {error.reason}.")
         case InvalidText():
-            return Problem(422, f"The text was refused: {_without_place(error.reason)}.")
+            return Problem(422, f"The text {error.reason}.")
         case ServerBusy():
             return Problem(503, "The server is busy; try again shortly.", kind="busy", retry_after=wait)
         case ServerUnavailable():
@@ -155,8 +153,3 @@ async def _validation(request: Request, error: Exception) -> Response:
 async def _client(request: Request, error: Exception) -> Response:
     assert isinstance(error, SentimentError)
     return respond(request, from_client(error, request.app.state.services.backlog.seconds))
-
-
-def _without_place(reason: str) -> str:
-    """`text 0 has 9 bytes` -> `it has 9 bytes`: the place inside a request to Triton is not the caller's."""
-    return PLACE.sub("it ", " ".join(reason.split())).rstrip(".")

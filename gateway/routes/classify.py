@@ -63,7 +63,7 @@ async def ask(
     with services.backlog.admit(len(texts)):
         try:
             async with asyncio.timeout(limit):
-                outcomes = await model.outcomes(texts, state.request_id)
+                outcomes = await model.outcomes(texts, state.request_id, limit)
         except (TimeoutError, RequestTimeout):
             raise Problem(504, f"No answer within {limit:g} s; send less at once, or allow more.") from None
     state.tokens = sum(outcome.num_tokens for outcome in outcomes if not isinstance(outcome, Exception))

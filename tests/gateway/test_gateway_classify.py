@@ -92,7 +92,7 @@ def test_a_refused_text_of_many_costs_only_itself(api: httpx.Client) -> None:
 
 def test_a_refused_text_alone_is_a_problem(api: httpx.Client) -> None:
     found = problem(classify(api, "x" * (1 << 20) + "x"), 413)
-    assert found["detail"] == "The text is too long: it has 1048577 bytes, more than the limit of 1048576."
+    assert found["detail"] == "The text has 1048577 bytes, more than the limit of 1048576."
 
 
 @pytest.mark.parametrize(
