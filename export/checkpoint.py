@@ -3,9 +3,13 @@
 checkpoint = load_checkpoint("checkpoints/mobilebert-imdb")
 checkpoint.config.labels          # ("negative", "positive")
 checkpoint.weights["classifier.weight"].shape
+
+However a folder holds weights and tokenizer (see `weights`, `adapters`, `tokenizer_sources`), the result is
+the same `Checkpoint`.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +18,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.adapters import adapter_files, base_folder, classifier_rows, is_adapter, merge_adapter
 from export.config import ModelConfig, parse_config
 from export.errors import CheckpointError
-from export.tensor_files import check_tensor_file
-from export.tokenizer_files import check_tokenizer_file
+from export.tokenizer_sources import TOKENIZER, read_tokenizer, tokenizer_files
 from export.untrusted import (
     MAX_CONFIG_BYTES,
     MAX_GOLDEN_BYTES,
-    MAX_TOKENIZER_BYTES,
     check_numbers,
     member,
     parse_json,
     read_json,
     read_text,
 )
+from export.weights import open_weights, read_tensors, read_weights, weight_files
 
 __all__ = ["Checkpoint", "CheckpointError", "Golden", "checkpoint_hash", "load_checkpoint"]
 
-_REQUIRED_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+_CONFIG = "config.json"
 _OPTIONAL_FILES = ("golden.jsonl", "activation_ranges.safetensors")
 
 
@@ -53,7 +57,9 @@ class Checkpoint:
     weights: transformers' parameter names -> float32 arrays, complete and of the right shapes.
     golden: the reference texts that ship with the checkpoint; empty when it has none.
     ranges: `<module>:input` / `<module>:output` -> float32 [quantiles, channels]; empty when it has none.
+    tokenizer_json: what a tokenizer.json of it holds.
     unk_token_id: the id that stands for ids outside the vocabulary.
+    notes: sentences on what was read otherwise than it lies in the folder.
     """
 
     folder: Path
@@ -61,34 +67,37 @@ class Checkpoint:
     weights: Mapping[str, NDArray[np.float32]]
     golden: tuple[Golden, ...]
     ranges: Mapping[str, NDArray[np.float32]]
+    tokenizer_json: bytes
     unk_token_id: int
     sha256: str
-
-    @property
-    def tokenizer_path(self) -> Path:
-        return self.folder / "tokenizer.json"
+    notes: tuple[str, ...] = ()
 
 
 def load_checkpoint(folder: str | Path) -> Checkpoint:
     """Read and validate the checkpoint in `folder`; fp16 and bf16 weights are upcast to float32.
 
+    A folder with a LoRA adapter gives the classifier that it makes of its base, a folder here or beside it.
+
     Raises:
         CheckpointError: a file is missing or damaged, or its contents are not supported.
     """
-    folder = Path(folder)
-    _require_files(folder)
-    raw = read_json(folder / "config.json", MAX_CONFIG_BYTES)
-    check_numbers(raw, "config.json")
+    folder, base = _folders(folder)
+    raw, said = _raw_config(folder, base)
     config = parse_config(raw)
-    check_tokenizer_file(folder / "tokenizer.json")
+    weights = open_weights(base)
+    if folder != base:
+        weights = merge_adapter(folder, weights)
+    tokenizer, tokenizer_notes = read_tokenizer(_tokenizer_folder(folder, base))
     return Checkpoint(
         folder=folder,
         config=config,
-        weights=_read_weights(folder / "model.safetensors", config),
-        golden=_read_golden(folder / "golden.jsonl", config),
-        ranges=_read_ranges(folder / "activation_ranges.safetensors"),
-        unk_token_id=_read_unk_token_id(folder / "tokenizer.json", config),
+        weights=read_weights(weights, config),
+        golden=_read_golden(member(folder, "golden.jsonl"), config),
+        ranges=_read_ranges(member(folder, "activation_ranges.safetensors")),
+        tokenizer_json=tokenizer,
+        unk_token_id=_unk_token_id(tokenizer, config),
         sha256=checkpoint_hash(folder),
+        notes=(*weights.notes, *tokenizer_notes, *said),
     )
 
 
@@ -98,109 +107,66 @@ def checkpoint_hash(folder: str | Path) -> str:
     Raises:
         CheckpointError: the folder or one of the files that export needs is missing.
     """
-    folder = Path(folder)
-    _require_files(folder)
+    folder, base = _folders(folder)
     digest = hashlib.sha256()
-    for name in (*_REQUIRED_FILES, *_OPTIONAL_FILES):
-        path = folder / name
-        if path.exists():
+    for path in _files(folder, base):
+        try:
             with path.open("rb") as file:
-                digest.update(f"{name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+                digest.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        except OSError as error:
+            raise CheckpointError(f"{folder}: {path.name} cannot be read ({error.strerror})") from error
     return digest.hexdigest()
 
 
-def expected_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of the parameters that the graph reads, as transformers names them."""
-    c, base = config, "mobilebert.embeddings"
-    yield f"{base}.word_embeddings.weight", (c.vocab_size, c.embedding_size)
-    yield f"{base}.position_embeddings.weight", (c.max_position_embeddings, c.hidden_size)
-    yield f"{base}.token_type_embeddings.weight", (c.type_vocab_size, c.hidden_size)
-    if c.transforms_embeddings:
-        width = c.embedding_size * (3 if c.trigram_input else 1)
-        yield from _dense(f"{base}.embedding_transformation", c.hidden_size, width)
-    yield from _norm(f"{base}.LayerNorm", c.hidden_size)
-    for index in range(c.num_hidden_layers):
-        yield from _layer_shapes(config, f"mobilebert.encoder.layer.{index}")
-    if c.classifier_activation:
-        yield from _dense("mobilebert.pooler.dense", c.hidden_size, c.hidden_size)
-    yield from _dense("classifier", len(c.labels), c.hidden_size)
-
-
-def _layer_shapes(config: ModelConfig, base: str) -> Iterator[tuple[str, tuple[int, ...]]]:
-    wide, narrow, middle = config.hidden_size, config.intra_bottleneck_size, config.intermediate_size
-    bottlenecks = ["input", "attention"] if config.key_query_shared_bottleneck else ["input"]
-    for bottleneck in bottlenecks:
-        yield from _dense(f"{base}.bottleneck.{bottleneck}.dense", narrow, wide)
-        yield from _norm(f"{base}.bottleneck.{bottleneck}.LayerNorm", narrow)
-    yield from _dense(f"{base}.attention.self.query", narrow, narrow)
-    yield from _dense(f"{base}.attention.self.key", narrow, narrow)
-    yield from _dense(
-        f"{base}.attention.self.value", narrow, narrow if config.use_bottleneck_attention else wide
-    )
-    yield from _dense(f"{base}.attention.output.dense", narrow, narrow)
-    yield from _norm(f"{base}.attention.output.LayerNorm", narrow)
-    for block in [f"{base}.ffn.{i}" for i in range(config.num_feedforward_networks - 1)] + [base]:
-        yield from _dense(f"{block}.intermediate.dense", middle, narrow)
-        yield from _dense(f"{block}.output.dense", narrow, middle)
-        yield from _norm(f"{block}.output.LayerNorm", narrow)
-    yield from _dense(f"{base}.output.bottleneck.dense", wide, narrow)
-    yield from _norm(f"{base}.output.bottleneck.LayerNorm", wide)
-
-
-def _dense(name: str, outputs: int, inputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    yield f"{name}.weight", (outputs, inputs)
-    yield f"{name}.bias", (outputs,)
-
-
-def _norm(name: str, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    yield f"{name}.weight", (width,)
-    yield f"{name}.bias", (width,)
-
-
-def _require_files(folder: Path) -> None:
+def _folders(folder: str | Path) -> tuple[Path, Path]:
+    """The folder, and its base where it holds an adapter, else itself again."""
+    folder = Path(folder)
     if not folder.is_dir():
         raise CheckpointError(
             f"{folder}: no such folder; train a checkpoint or name one (--checkpoint, make CHECKPOINT=)"
         )
-    if not (folder / "model.safetensors").exists() and any(folder.glob("*.bin")):
-        raise CheckpointError(
-            f"{folder}: only pickled weights (*.bin), which are never loaded; save the model again with "
-            "save_pretrained(folder, safe_serialization=True)"
-        )
-    for name in _REQUIRED_FILES:
-        if not member(folder, name).is_file():
-            raise CheckpointError(
-                f"{folder}: {name} is missing; save model and fast tokenizer with save_pretrained"
-            )
-    for name in _OPTIONAL_FILES:
-        member(folder, name)
+    return folder, base_folder(folder) if is_adapter(folder) else folder
 
 
-def _read_weights(path: Path, config: ModelConfig) -> dict[str, NDArray[np.float32]]:
-    stored, weights = _read_safetensors(path), {}
-    for name, shape in expected_shapes(config):
-        if name not in stored:
-            raise CheckpointError(f"{path}: {name} is missing, though config.json asks for it")
-        weight = np.asarray(stored[name], dtype=np.float32)
-        if weight.shape != shape:
-            raise CheckpointError(
-                f"{path}: {name} has shape {list(weight.shape)}; config.json says {list(shape)}"
-            )
-        if not np.isfinite(weight).all():
-            raise CheckpointError(f"{path}: {name} holds non-finite values; train or download it again")
-        weights[name] = weight
-    return weights
+def _files(folder: Path, base: Path) -> Iterator[Path]:
+    """Every file that `load_checkpoint` reads."""
+    if folder != base:
+        yield from adapter_files(folder)
+    configs = [each / _CONFIG for each in dict.fromkeys((folder, base))]
+    yield from [path for path in configs if path.is_file()] or [_config_path(base)]
+    yield from weight_files(base)
+    yield from tokenizer_files(_tokenizer_folder(folder, base))
+    yield from (path for name in _OPTIONAL_FILES if (path := member(folder, name)).exists())
 
 
-def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+def _tokenizer_folder(folder: Path, base: Path) -> Path:
+    """An adapter may bring a tokenizer of its own."""
+    own = (TOKENIZER, "vocab.txt")
+    return folder if any((folder / name).is_file() for name in own) else base
 
-    check_tensor_file(path)
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); save or download it again") from error
+
+def _raw_config(folder: Path, base: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The parsed config.json; an adapter's head decides how many labels there are, whatever its base has."""
+    path = _config_path(folder if (folder / _CONFIG).exists() else base)
+    raw = read_json(path, MAX_CONFIG_BYTES)
+    check_numbers(raw, path.name)
+    if folder == base:
+        return raw, ()
+    adapter_files(folder)
+    rows = classifier_rows(folder)
+    raw = {key: value for key, value in raw.items() if key != "architectures"}
+    if rows is None or len(raw.get("id2label") or range(raw.get("num_labels") or 2)) == rows:
+        return raw, ()
+    raw = {key: value for key, value in raw.items() if key not in ("id2label", "label2id")}
+    note = f"the adapter's labels have no names; put a config.json with id2label into {folder}"
+    return {**raw, "num_labels": rows}, (note,)
+
+
+def _config_path(folder: Path) -> Path:
+    path = member(folder, _CONFIG)
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: {_CONFIG} is missing; save the model with save_pretrained")
+    return path
 
 
 def _read_golden(path: Path, config: ModelConfig) -> tuple[Golden, ...]:
@@ -223,11 +189,11 @@ def _read_golden(path: Path, config: ModelConfig) -> tuple[Golden, ...]:
 
 
 def _read_ranges(path: Path) -> dict[str, NDArray[np.float32]]:
-    return _read_safetensors(path) if path.exists() else {}
+    return read_tensors(path) if path.exists() else {}
 
 
-def _read_unk_token_id(path: Path, config: ModelConfig) -> int:
-    model = read_json(path, MAX_TOKENIZER_BYTES).get("model")
+def _unk_token_id(tokenizer: bytes, config: ModelConfig) -> int:
+    model = json.loads(tokenizer).get("model")
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
         return config.pad_token_id
     unk_id = model["vocab"].get(model.get("unk_token"), config.pad_token_id)

@@ -64,7 +64,12 @@ def publish_command(
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("starting", total=None)
         version, results = export_checkpoint(
-            checkpoint, repository, precisions, lambda step: progress.update(task, description=step), server
+            checkpoint,
+            repository,
+            precisions,
+            announce=lambda step: progress.update(task, description=step),
+            server=server,
+            remark=lambda note: progress.console.print(f"note: {note}", soft_wrap=True, markup=False),
         )
     _print_summary(version, repository, results)
 

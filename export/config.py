@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from export.errors import CheckpointError
+from export.labels import read_labels
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,31 @@ class ModelConfig:
 
 
 # Field -> (the only value the graph holds, transformers' default, what a user can do about another value).
+_PLAIN = "a plain export (`optimum-cli export onnx --model FOLDER OUT`) serves it, without folding or int8"
 _REQUIRED: dict[str, tuple[Any, Any, str]] = {
-    "model_type": ("mobilebert", None, "export reads MobileBERT checkpoints only"),
-    "normalization_type": ("no_norm", "no_norm", "only no_norm folds; fine-tune google/mobilebert-uncased"),
-    "use_bottleneck": (True, True, "only bottleneck models fold; fine-tune google/mobilebert-uncased"),
-    "hidden_act": ("relu", "relu", "only relu is supported; fine-tune with hidden_act='relu'"),
+    "model_type": (
+        "mobilebert",
+        None,
+        "only mobilebert is supported, because the graph is made of MobileBERT's own parts (bottlenecks, "
+        f"norms that fold, stacked feed-forwards), which BERT, DistilBERT or MiniLM lack; {_PLAIN}",
+    ),
+    "normalization_type": (
+        "no_norm",
+        "no_norm",
+        f"only no_norm is supported, because a norm with statistics cannot fold; {_PLAIN}, or fine-tune "
+        "google/mobilebert-uncased, which has no_norm",
+    ),
+    "use_bottleneck": (
+        True,
+        True,
+        f"only true is supported; {_PLAIN}, or fine-tune google/mobilebert-uncased, which has bottlenecks",
+    ),
+    "hidden_act": (
+        "relu",
+        "relu",
+        "only relu is supported, because half precision and int8 scale through it; "
+        f"{_PLAIN}, or fine-tune google/mobilebert-uncased, which has relu",
+    ),
 }
 _ARCHITECTURE = "MobileBertForSequenceClassification"
 _MAY_BE_ZERO = {"num_hidden_layers", "pad_token_id"}
@@ -61,7 +82,7 @@ def parse_config(raw: Mapping[str, Any]) -> ModelConfig:
     _refuse_unsupported(raw)
     known = {field.name for field in fields(ModelConfig)} - {"labels"}
     config = ModelConfig(
-        labels=_labels(raw), **{name: raw[name] for name in known if raw.get(name) is not None}
+        labels=read_labels(raw), **{name: raw[name] for name in known if raw.get(name) is not None}
     )
     _check_numbers(config)
     return config
@@ -78,17 +99,6 @@ def _refuse_unsupported(raw: Mapping[str, Any]) -> None:
         raise CheckpointError(
             f"config.json: problem_type is {raw['problem_type']!r}: export single_label_classification models"
         )
-
-
-def _labels(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    named = raw.get("id2label") or {i: f"LABEL_{i}" for i in range(raw.get("num_labels") or 2)}
-    try:
-        id2label = {int(number): str(label) for number, label in named.items()}
-    except (AttributeError, ValueError):
-        id2label = {}
-    if len(id2label) < 2 or sorted(id2label) != list(range(len(id2label))):
-        raise CheckpointError("config.json: id2label must name at least two labels, numbered 0, 1, 2, ...")
-    return tuple(id2label[i] for i in range(len(id2label)))
 
 
 def _check_numbers(config: ModelConfig) -> None:

@@ -86,9 +86,11 @@ def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
         ParityError: tokenizer.json is damaged.
     """
     try:
-        tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer_path))
+        tokenizer = Tokenizer.from_buffer(checkpoint.tokenizer_json)
     except Exception as error:  # `tokenizers` raises nothing more specific
-        raise ParityError(f"{checkpoint.tokenizer_path} cannot be read ({error}); save it again") from error
+        raise ParityError(
+            f"{checkpoint.folder}: tokenizer.json cannot be read ({error}); save it again"
+        ) from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(min(MAX_TOKENS, checkpoint.config.max_position_embeddings))
     return tokenizer

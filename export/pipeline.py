@@ -37,8 +37,10 @@ def export_checkpoint(
     precisions: Sequence[str],
     announce: Announce = lambda step: None,
     server: str | None = None,
+    remark: Announce = lambda note: None,
 ) -> tuple[int, list[Exported]]:
     """Export `folder` into `repository`; `announce` hears what is being done.
+    `remark` hears what of the checkpoint was read otherwise than it lies in its folder.
 
     `server`: gRPC address of a server in explicit mode that shall load the version.
 
@@ -49,6 +51,8 @@ def export_checkpoint(
     """
     announce("reading the checkpoint")
     checkpoint = load_checkpoint(folder)
+    for note in checkpoint.notes:
+        remark(note)
     models: dict[str, ModelProto] = {}
     results = []
     for precision in precisions:

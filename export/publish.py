@@ -101,7 +101,7 @@ def _removed_on_failure(folders: list[Path], version: int) -> Iterator[None]:
 
 def _stage_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     staging = _fresh(folder / _STAGING)
-    shutil.copy(checkpoint.tokenizer_path, staging / "tokenizer.json")
+    (staging / "tokenizer.json").write_bytes(checkpoint.tokenizer_json)
     for source in TOKENIZER_SOURCES:
         shutil.copy(folder / source, staging / source)
 

@@ -9,8 +9,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from transformers import MobileBertConfig
 
 from export.checkpoint import checkpoint_hash, load_checkpoint
+from export.config import parse_config
 from export.errors import CheckpointError
 from tests.export.oracle import TEXTS
 
@@ -45,8 +47,10 @@ def change_weights(folder: Path, **changes: np.ndarray | None) -> None:
         ("problem_type", "multi_label_classification"),
         ("num_attention_heads", 5),
         ("key_query_shared_bottleneck", False),
-        ("id2label", {"0": "only"}),
         ("id2label", {"0": "a", "2": "c"}),
+        ("id2label", {"0": "a", "1": None, "2": "c"}),
+        ("id2label", {}),
+        ("id2label", {"bad": 0, "good": 1}),
         ("id2label", {"first": "a", "second": "b"}),
         ("id2label", ["a", "b"]),
         ("num_hidden_layers", -1),
@@ -62,6 +66,32 @@ def test_an_unsupported_configuration_is_refused_by_name(
     with pytest.raises(CheckpointError, match=field) as caught:
         load_checkpoint(own_checkpoint)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", None])
+def test_another_architecture_is_refused_with_the_reason_and_the_way_out(
+    model_type: str | None, own_checkpoint: Path
+) -> None:
+    change_config(own_checkpoint, model_type=model_type)
+    with pytest.raises(CheckpointError, match=r"only mobilebert is supported, because .*optimum-cli export"):
+        load_checkpoint(own_checkpoint)
+
+
+def test_a_gap_in_the_labels_is_refused_with_the_missing_number(own_checkpoint: Path) -> None:
+    change_config(own_checkpoint, id2label={"0": "a", "1": "b", "3": "d"})
+    with pytest.raises(CheckpointError, match="not number 2"):
+        load_checkpoint(own_checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("count", "names"), [(None, ("LABEL_0", "LABEL_1")), (3, ("LABEL_0", "LABEL_1", "LABEL_2"))]
+)
+def test_labels_without_names_are_called_as_transformers_calls_them(
+    count: int | None, names: tuple[str, ...]
+) -> None:
+    raw = {"model_type": "mobilebert", "id2label": None, "num_labels": count}
+    assert parse_config(raw).labels == names
+    assert tuple(MobileBertConfig(**{k: v for k, v in raw.items() if v}).id2label.values()) == names
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
@@ -130,7 +160,7 @@ def test_what_a_checkpoint_says_of_itself(small_checkpoint: Path) -> None:
     assert (checkpoint.config.hidden_size, checkpoint.config.head_size) == (96, 16)
     assert tuple(text.text for text in checkpoint.golden) == TEXTS
     assert [text.truncated for text in checkpoint.golden] == [False, False, False, False, True]
-    assert checkpoint.tokenizer_path == small_checkpoint / "tokenizer.json"
+    assert checkpoint.tokenizer_json == (small_checkpoint / "tokenizer.json").read_bytes()
     assert checkpoint.ranges == {}
 
 

@@ -51,7 +51,7 @@ def test_a_version_holds_models_manifest_tokenizer_and_ensembles(
     assert onnx.load(tmp_path / FP32 / "1" / "model.onnx") == model
     assert json.loads((tmp_path / FP32 / "1" / "manifest.json").read_text()) == {"nodes": 7, "version": 1}
     tokenizer = tmp_path / "mobilebert_tokenizer"
-    assert (tokenizer / "1" / "tokenizer.json").read_bytes() == checkpoint.tokenizer_path.read_bytes()
+    assert (tokenizer / "1" / "tokenizer.json").read_bytes() == checkpoint.tokenizer_json
     for name in ("model.py", "tokenization.py"):
         assert (tokenizer / "1" / name).read_bytes() == (tokenizer / name).read_bytes()
     assert list((tmp_path / "sentiment" / "1").iterdir()) == []

@@ -161,8 +161,7 @@ def make_release(folder: Path, number: int) -> Release:
     tokenizer["post_processor"] = _template(extra=number)
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     checkpoint = load_checkpoint(folder)
-    tokenizer_path = str(checkpoint.tokenizer_path)
-    return Release(checkpoint, build_fp32(checkpoint), Tokenizer.from_file(tokenizer_path))
+    return Release(checkpoint, build_fp32(checkpoint), Tokenizer.from_buffer(checkpoint.tokenizer_json))
 
 
 def _template(extra: int) -> dict:
