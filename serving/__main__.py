@@ -14,10 +14,10 @@ from rich.console import Console
 from typer import Argument, Option
 
 from serving.errors import ServingError
+from serving.gateway import GatewayChild
 from serving.launcher import TritonServer
 from serving.pump import show
 from serving.service import Service
-from serving.supervision import Child
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 output = Console(highlight=False, soft_wrap=True)
@@ -76,6 +76,11 @@ def serve(
         float,
         Option(min=0, help="Restart when a model gives no answer for so many seconds; 0 never."),
     ] = 10.0,
+    gateway: Annotated[
+        bool,
+        Option(envvar="GATEWAY", help="Start the REST gateway beside Triton; GATEWAY=off leaves it out."),
+    ] = True,
+    gateway_port: Annotated[int, Option(envvar="GATEWAY_PORT", help="0 picks a free one.", **PORT)] = 8080,
     verbose: Annotated[bool, Option("--verbose", "-v", help="Show Triton's whole log.")] = False,
     extra: Annotated[list[str] | None, Argument(help="After --, options for tritonserver itself.")] = None,
 ) -> None:
@@ -98,20 +103,22 @@ def serve(
         extra=tuple(extra or ()),
         **({"admin_key": admin_key} if admin_key else {}),
     )
-    raise typer.Exit(run(server, []))
+    raise typer.Exit(run(server, gateway_port if gateway else None))
 
 
-def run(server: TritonServer, others: Sequence[Child]) -> int:
-    """Run the server, then the others, in the foreground, and restart what dies; exit status 0 after a
-    signal, 1 when one of them failed."""
+def run(server: TritonServer, gateway_port: int | None) -> int:
+    """Run the server, then the gateway unless its port is None, in the foreground, and restart what dies;
+    exit status 0 after a signal, 1 when one of them failed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    service = Service([server, *others], log)
+    service: Service | None = None
     try:
+        gateways = [] if gateway_port is None else [GatewayChild(server, gateway_port, log)]
+        service = Service([server, *gateways], log)
         started = time.monotonic()
         with errors.status("Starting Triton"):
             service.start()
-        announce(server, time.monotonic() - started)
+        announce(server, [each.url for each in gateways], time.monotonic() - started)
         errors.print(f"error: {service.wait()}", markup=False)
         return 1
     except ServingError as error:
@@ -121,7 +128,8 @@ def run(server: TritonServer, others: Sequence[Child]) -> int:
         log("Draining requests in flight; once more to stop at once")
         return 0
     finally:
-        service.stop()
+        if service is not None:
+            service.stop()
 
 
 def log(line: str) -> None:
@@ -133,12 +141,14 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def announce(server: TritonServer, seconds: float) -> None:
+def announce(server: TritonServer, gateways: Sequence[str], seconds: float) -> None:
     """Endpoints, and a line to copy."""
     output.print(f"Triton is ready after {seconds:.1f} s: {', '.join(server.models)}", markup=False)
     output.print(
         f"  HTTP     {server.http_url}\n  gRPC     {server.grpc_url}\n  metrics  {server.metrics_url}"
     )
+    for url in gateways:
+        output.print(f"  REST     {url}  (a page to try it, /docs, /v1/classify)")
     if server.skipped:
         output.print(f"Not exported yet, so not served: {', '.join(server.skipped)}")
     if "sentiment" in server.models:

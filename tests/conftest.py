@@ -1,5 +1,6 @@
 """Fixtures that cost seconds, made once per run: a random checkpoint, its model repository, a live server."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from export.checkpoint import load_checkpoint
 from export.publish import publish
 from serving.launcher import TritonServer
 from tests.synthetic import write_checkpoint
+
+# Servers of several tests run side by side: none of them takes the gateway's default port.
+os.environ.setdefault("GATEWAY", "off")
 
 
 @pytest.fixture(scope="session")

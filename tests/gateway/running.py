@@ -10,19 +10,19 @@ from pathlib import Path
 
 import httpx
 
-from serving.launcher import SERVER_PYTHON, find_interpreter
+from serving.runtime import find_interpreter
 
 ROOT = Path(__file__).parents[2]
 
 
-def server_python() -> Path:
+def server_python() -> str:
     """The interpreter of the server's environment, which has the gateway's packages."""
-    return SERVER_PYTHON if SERVER_PYTHON.exists() else Path(find_interpreter(None).executable)
+    return find_interpreter(None).executable
 
 
 def run_gateway(*arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
     """A run of `python -m gateway` that ends by itself."""
-    command = [str(server_python()), "-m", "gateway", *arguments]
+    command = [server_python(), "-m", "gateway", *arguments]
     settings = os.environ | environment
     return subprocess.run(
         command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=60, check=check
@@ -34,7 +34,7 @@ class Gateway:
 
     def __init__(self, triton_url: str, **environment: str) -> None:
         self.process = subprocess.Popen(
-            [str(server_python()), "-m", "gateway"],
+            [server_python(), "-m", "gateway"],
             cwd=ROOT,
             env=os.environ | {"GATEWAY_PORT": "0", "TRITON_URL": triton_url} | environment,
             stdout=subprocess.PIPE,

@@ -1,0 +1,96 @@
+"""`python -m serving` with its gateway: one start, one drain, and both come back when they are killed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+
+from serving.checks import free_ports
+from tests.gateway.running import ROOT
+from tests.waiting import until
+
+LONG = {"texts": ["a good film " * 170] * 40}
+
+
+class Service:
+    """A launcher with its children."""
+
+    def __init__(self, repository: Path, data: Path) -> None:
+        http, grpc, metrics, gateway = map(str, free_ports("127.0.0.1", 4))
+        ports = {"HTTP_PORT": http, "GRPC_PORT": grpc, "METRICS_PORT": metrics, "GATEWAY_PORT": gateway}
+        settings = {"GATEWAY": "on", "GATEWAY_DATA": str(data), "ACCESS_LOG": str(data / "access.log")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "serving", "--model-repository", str(repository)],
+            cwd=ROOT,
+            env=os.environ | ports | settings | {"PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.printed = "".join(iter(self.process.stdout.readline, "Ctrl-C stops it.\n"))
+        self.children = psutil.Process(self.process.pid).children(recursive=True)
+        self.url = f"http://127.0.0.1:{gateway}"
+
+    def classify(self, body: object = "A warm film.") -> httpx.Response:
+        return httpx.post(f"{self.url}/v1/classify", json=body, timeout=60)
+
+    def answers(self) -> bool:
+        try:
+            return self.classify().status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def child(self, name: str) -> psutil.Process:
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        [found] = [each for each in children if name in " ".join(each.cmdline()[:3])]
+        return found
+
+
+@contextmanager
+def served(repository: Path, data: Path) -> Iterator[Service]:
+    service = Service(repository, data)
+    try:
+        yield service
+    finally:
+        service.process.kill()
+        service.process.communicate()
+        psutil.wait_procs(service.children, timeout=20)
+
+
+def test_it_starts_comes_back_and_drains(published_repository: Path, tmp_path: Path) -> None:
+    with served(published_repository, tmp_path) as service, ThreadPoolExecutor() as pool:
+        assert re.search(rf"^  REST +{service.url}  ", service.printed, re.MULTILINE)
+        assert service.classify().json()[0]["label"] in ("negative", "positive")
+
+        first = service.child("-m gateway")
+        first.kill()
+        until(service.answers)
+        assert service.child("-m gateway").pid != first.pid
+
+        service.child("tritonserver").kill()
+        down = service.classify()
+        assert down.status_code == 503
+        assert int(down.headers["retry-after"]) >= 1
+        assert down.headers["content-type"] == "application/problem+json"
+        until(service.answers)
+
+        answer = pool.submit(service.classify, LONG)
+        until(lambda: "gateway_backlog_texts 40.0" in httpx.get(f"{service.url}/metrics").text)
+        children = psutil.Process(service.process.pid).children(recursive=True)
+        service.process.send_signal(signal.SIGTERM)
+        assert len(answer.result().json()) == len(LONG["texts"])
+        _, log = service.process.communicate(timeout=60)
+        assert service.process.returncode == 0
+        assert log.splitlines()[-1] == "Draining requests in flight; once more to stop at once"
+        _, alive = psutil.wait_procs(children, timeout=5)
+        assert not alive
+        assert (tmp_path / "access.log").read_text().count("/v1/classify") >= 4
