@@ -14,6 +14,7 @@ from export.errors import ExportError
 from export.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_REPOSITORY,
+    AdminKeyOption,
     CheckpointOption,
     PrecisionOption,
     RepositoryOption,
@@ -49,6 +50,7 @@ def publish_command(
         bool, typer.Option("--keep-other", help="With --if-stale: leave another checkpoint's model in place.")
     ] = False,
     server: ServerOption = None,
+    admin_key: AdminKeyOption = "",
 ) -> None:
     """Export a checkpoint, check it, and publish it as a new version."""
     from export.precisions import choose_precisions, model_name
@@ -59,7 +61,9 @@ def publish_command(
         console.print(reason, soft_wrap=True)
         return
     from export.pipeline import export_checkpoint
+    from export.server import ExplicitServer
 
+    told = ExplicitServer(server, admin_key) if server else None
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("starting", total=None)
@@ -68,7 +72,7 @@ def publish_command(
             repository,
             precisions,
             announce=lambda step: progress.update(task, description=step),
-            server=server,
+            server=told,
             remark=lambda note: progress.console.print(f"note: {note}", soft_wrap=True, markup=False),
         )
     _print_summary(version, repository, results)

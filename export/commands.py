@@ -13,6 +13,7 @@ from export.errors import ExportError, GateError
 from export.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_REPOSITORY,
+    AdminKeyOption,
     CheckpointOption,
     PrecisionOption,
     RepositoryOption,
@@ -72,12 +73,16 @@ def info(repository: RepositoryOption = DEFAULT_REPOSITORY) -> None:
     print_manifests(console, repository)
 
 
-def rollback(repository: RepositoryOption = DEFAULT_REPOSITORY, server: ServerOption = None) -> None:
+def rollback(
+    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    server: ServerOption = None,
+    admin_key: AdminKeyOption = "",
+) -> None:
     """Return to the version that was served before; a server in poll mode sees for itself."""
     from export.server import ExplicitServer
     from export.versions import rollback as roll_back
 
-    after = roll_back(repository, ExplicitServer(server) if server else None)
+    after = roll_back(repository, ExplicitServer(server, admin_key) if server else None)
     for ensemble, version in after.items():
         console.print(f"{ensemble} serves version {version}")
 

@@ -19,3 +19,6 @@ ServerOption = Annotated[
     str | None,
     typer.Option(help="gRPC address (127.0.0.1:8001) of a server in explicit mode that shall load it."),
 ]
+AdminKeyOption = Annotated[
+    str, typer.Option(envvar="ADMIN_KEY", help="The key that this server's --admin-key names.")
+]

@@ -36,13 +36,13 @@ def export_checkpoint(
     repository: Path,
     precisions: Sequence[str],
     announce: Announce = lambda step: None,
-    server: str | None = None,
+    server: ExplicitServer | None = None,
     remark: Announce = lambda note: None,
 ) -> tuple[int, list[Exported]]:
     """Export `folder` into `repository`; `announce` hears what is being done.
     `remark` hears what of the checkpoint was read otherwise than it lies in its folder.
 
-    `server`: gRPC address of a server in explicit mode that shall load the version.
+    `server`: one in explicit mode, to be told what to load.
 
     Returns the version's number and what it holds.
 
@@ -63,8 +63,7 @@ def export_checkpoint(
     seed_configs(repository)
     stamp = {"checkpoint": folder.resolve().name, **fingerprint(folder, repository / TOKENIZER)}
     manifests = {result.name: {**stamp, **result.manifest} for result in results}
-    loading = ExplicitServer(server) if server else None
-    return publish(checkpoint, repository, models, manifests, loading), results
+    return publish(checkpoint, repository, models, manifests, server), results
 
 
 def _build(checkpoint: Checkpoint, precision: str, announce: Announce) -> tuple[ModelProto, Exported]:

@@ -11,13 +11,18 @@ from tritonclient.utils import InferenceServerException
 from export.errors import PublishError
 
 _TIMEOUT_SECONDS = 600.0
+_KEY_ADVICE = "; start the server with ADMIN_KEY set, and set the same ADMIN_KEY here"
 
 
 class ExplicitServer:
-    """A server whose gRPC endpoint is `address`, such as 127.0.0.1:8001, in --model-control-mode=explicit."""
+    """A server whose gRPC endpoint is `address`, such as 127.0.0.1:8001, in --model-control-mode=explicit.
 
-    def __init__(self, address: str) -> None:
+    `admin_key` is the one that the server was started with: whoever may load models may run any code there.
+    """
+
+    def __init__(self, address: str, admin_key: str = "") -> None:
         self._address = address.removeprefix("grpc://")
+        self._headers = {"triton-grpc-protocol-admin-key": admin_key} if admin_key else None
 
     def load(self, models: Collection[str]) -> None:
         """Load all versions of those of `models` that the server serves, and wait until they are ready.
@@ -27,9 +32,14 @@ class ExplicitServer:
         """
         try:
             with InferenceServerClient(self._address) as client:
-                index = client.get_model_repository_index(client_timeout=_TIMEOUT_SECONDS).models
+                index = client.get_model_repository_index(
+                    self._headers, client_timeout=_TIMEOUT_SECONDS
+                ).models
                 ready = {entry.name for entry in index if entry.state == "READY"}
                 for name in sorted(ready & set(models)):
-                    client.load_model(name, client_timeout=_TIMEOUT_SECONDS)
+                    client.load_model(name, self._headers, client_timeout=_TIMEOUT_SECONDS)
         except (InferenceServerException, ValueError) as error:
-            raise PublishError(f"the server at {self._address} did not load the version: {error}") from error
+            advice = _KEY_ADVICE if "restricted" in str(error) else ""
+            raise PublishError(
+                f"the server at {self._address} did not load the version: {error}{advice}"
+            ) from error

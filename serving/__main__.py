@@ -70,7 +70,8 @@ def serve(
     cache_size: Annotated[str, Option(metavar="SIZE", help="Response cache, such as 64M; 0 is none.")] = "0",
     exit_timeout: Annotated[int, Option(min=0, help="Seconds that draining may take.")] = 30,
     admin_key: Annotated[
-        str, Option(envvar="ADMIN_KEY", help="Opens the shared-memory, trace and logging APIs to its bearer.")
+        str,
+        Option(envvar="ADMIN_KEY", help="Opens the shared-memory, load, trace and logging APIs."),
     ] = "",
     hang_timeout: Annotated[
         float,

@@ -9,8 +9,9 @@ from serving.devices import WITHOUT_GPU, has_gpu
 from serving.runtime import Runtime
 
 # Closed unless the caller presents the admin key: shared memory (24.10 has holes that later releases closed),
-# and the two that let a client change what the server writes to its disk.
-RESTRICTED = ("shared-memory", "trace", "logging")
+# loading models (a request may bring the files of a Python model: any code), and the two that let a
+# client change what the server writes to its disk.
+RESTRICTED = ("shared-memory", "model-repository", "trace", "logging")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 MOST_FILES = 65_536  # each connection is one; some programs walk through all that they may open
+# For each thread of the child. Triton's JSON parser takes 270 bytes of stack for each "[", and overflowing
+# the 8 MiB of a usual thread ends the server: 40,000 of them are enough. Only address space is reserved.
+STACK_BYTES = 256 << 20
 
 
 def spawn(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> subprocess.Popen[str]:
@@ -47,8 +50,17 @@ def _settle_in(parent: int) -> Callable[[], None]:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it died before the call
             os._exit(1)
+        _widen_stacks()
 
     return in_child
+
+
+def _widen_stacks() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    wanted = STACK_BYTES if hard == resource.RLIM_INFINITY else min(STACK_BYTES, hard)
+    # Unlimited means 2 MiB for threads.
+    if soft == resource.RLIM_INFINITY or soft < wanted:
+        resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
 
 
 def stop(process: subprocess.Popen[str], timeout: float, while_draining: Callable[[], None]) -> bool:

@@ -256,7 +256,7 @@ def test_a_live_server_moves_between_versions_without_failing_or_mixing(
         settings["load_models"] = ENSEMBLES
     ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
     with TritonServer(tmp_path, **ports, **settings) as server, traffic(server) as load:
-        told = ExplicitServer(server.grpc_url) if mode == "explicit" else None
+        told = ExplicitServer(server.grpc_url, server.options.admin_key) if mode == "explicit" else None
         steps: list[tuple[int, Callable[[], object]]] = [
             (1, lambda: None),
             (2, lambda: publish_all(second, tmp_path, told)),

@@ -86,7 +86,9 @@ def cache_hits(server: TritonServer) -> int:
     return statistics["model_stats"][0]["inference_stats"]["cache_hit"]["count"]
 
 
-@pytest.mark.parametrize("path", ["systemsharedmemory/region/x/register", "trace/setting", "logging"])
+@pytest.mark.parametrize(
+    "path", ["systemsharedmemory/region/x/register", "repository/index", "trace/setting", "logging"]
+)
 def test_administrative_interfaces_are_closed(server: TritonServer, path: str) -> None:
     answer = requests.post(f"{server.http_url}/v2/{path}", json={}, timeout=10)
     assert answer.status_code == 403
