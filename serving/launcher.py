@@ -156,7 +156,10 @@ class TritonServer:
         assert self._watch is not None
         deadline = time.monotonic() + self.options.start_timeout
         while not self._answers("/v2/health/ready"):
-            self._watch.rescan()  # a model process that dies in the moment of readiness has a name by then
+            # A stopped one would let Triton wait for a minute; and one that dies in the moment of readiness
+            # has a name by then.
+            if ailment := self._watch.ailment():
+                raise ServingError(f"tritonserver {ailment}")
             if self._process.poll() is not None:
                 raise ServingError(f"tritonserver did not start: {self._filter.reason() or 'see --verbose'}")
             if cancelled():

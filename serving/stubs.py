@@ -99,7 +99,7 @@ class Watch:
 
     def ailment(self) -> str:
         """Such as "lost the process of mobilebert_fp32 (pid 12)"; empty while nothing is wrong with them."""
-        self.rescan()
+        self._rescan()
         if self._lasts(self.server, STOPPED) >= STOPPED_SECONDS:
             return "is stopped (SIGSTOP)"
         for stub in self.stubs.values():
@@ -118,8 +118,7 @@ class Watch:
         """Process ids whose end is news."""
         return [self.server, *(pid for pid in self.stubs if state(pid) not in (GONE, ZOMBIE))]
 
-    def rescan(self) -> None:
-        """Learn which stubs there are, at most once a second."""
+    def _rescan(self) -> None:
         if self._clock() < self._rescan_at:
             return
         self._rescan_at = self._clock() + RESCAN_SECONDS

@@ -1,0 +1,1 @@
+"""A soak: clients of every kind ask while processes die and models reload; every answer is checked."""
