@@ -34,7 +34,7 @@ ENSEMBLES = ("sentiment", "sentiment_fast")
 MODELS = ["mobilebert_fp32", "mobilebert_int8"]
 OUTCOMES = ("answered", "refused", "broken off", "wrong", "lost")
 LOOK_SECONDS = 0.2
-SAMPLES = 10
+SAMPLES = 20
 console = Console()
 
 
@@ -108,10 +108,10 @@ def is_ready(server: TritonServer) -> bool:
             return False
 
 
-def watch(server: TritonServer, course: Course, traffic: Traffic, requests: int) -> None:
-    """Sample memory and tell the progress until the traffic ends."""
-    step = max(1, requests // SAMPLES)
-    while traffic.running:
+def watch(server: TritonServer, course: Course, traffic: Traffic, requests: int, seconds: float) -> None:
+    """Sample memory and tell the progress until the traffic ends, or the time is over."""
+    step, began = max(1, requests // SAMPLES), course.seconds
+    while traffic.running and course.seconds - began < seconds:
         time.sleep(LOOK_SECONDS)
         if traffic.tally.ended >= step * len(course.memory):
             course.memory.append((traffic.tally.ended, memory_mib(server.pid)))
@@ -147,6 +147,7 @@ def tables(tally: Tally, course: Course) -> Iterator[Table]:
 def main(
     requests: Annotated[int, typer.Option(min=1, help="Questions, each of 1 to 8 texts.")] = 1_000_000,
     fault_every: Annotated[float, typer.Option(min=1, help="Seconds between two faults.")] = 30.0,
+    minutes: Annotated[float, typer.Option(help="Stop after so long, whatever was asked.")] = 1e6,
     threads: Annotated[int, typer.Option(min=1, help="Clients of each of the five kinds.")] = 2,
     longest: Annotated[int, typer.Option(min=1, help="Words of the longest text.")] = 400,
     model_repository: Annotated[Path, typer.Option()] = Path("model_repository"),
@@ -162,7 +163,9 @@ def main(
             saboteur = threading.Thread(target=disturb, args=(server, course, fault_every, ended))
             saboteur.start()
             try:
-                watch(server, course, traffic, requests)
+                watch(server, course, traffic, requests, 60 * minutes)
+            except KeyboardInterrupt:  # what has been counted so far is told all the same
+                console.print("interrupted")
             finally:
                 ended.set()
                 saboteur.join()
