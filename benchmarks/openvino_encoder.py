@@ -13,8 +13,8 @@ from export.ranges import with_outputs
 
 OPENVINO = "OpenVINOExecutionProvider"
 RANKS: dict[str, list[str | int]] = {
-    "rows/ids": ["n", 3],
-    **{f"rows/{name}": ["b", "s"] for name in ("gather", "part1", "part2", "part3")},
+    "packed/ids": ["n", 3],
+    **{f"packed/{name}": ["b", "s"] for name in ("gather", "members", "part1", "part2", "part3")},
 }
 
 
@@ -24,11 +24,11 @@ class Encoder:
     def __init__(self, fp32: ModelProto, threads: int, precision: str) -> None:
         plain = with_plain_attention(fp32)
         del plain.graph.output[:-1]
-        made = {name for node in plain.graph.node for name in node.output if name.startswith("rows/")}
+        made = {name for node in plain.graph.node for name in node.output if name.startswith("packed/")}
         _keep_reachable(plain, made)
         self._names = sorted(made & {name for node in plain.graph.node for name in node.input})
         self._packing = open_session(with_outputs(fp32, self._names), threads)
-        types = {"rows/lengths": TensorProto.INT32}
+        types = {"packed/lengths": TensorProto.INT32}
         inputs = [
             helper.make_tensor_value_info(name, types.get(name, TensorProto.INT64), RANKS.get(name, ["n"]))
             for name in self._names

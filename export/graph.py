@@ -1,7 +1,9 @@
 """Turns folded weights into ONNX: packed rows in; label, score, probabilities and logits out.
 
-Inputs: `input_ids` [F] int64, all rows one after another, and `item_lengths` [B] int32. Every linear layer
-works on the packed [tokens, width] matrix; attention alone is padded, by Gather, to [rows, longest, width].
+Inputs: `input_ids` [F] int64, all rows one after another, and `item_lengths` [B] int32. A row becomes one
+window or, where it is long, several (see `export.windows`), whose logits are combined to the row's. Every
+linear layer works on the packed [tokens, width] matrix of all windows; attention alone is padded, by Gather,
+to [windows, longest, width].
 Outputs: `label` [B, 1] string; `score` [B, 1], `probabilities` and `logits` [B, labels] float32.
 
 A precision is a subclass of `Precision`: every product of the graph goes through its `linear`.
@@ -15,7 +17,8 @@ from export.algebra import Array, Linear, Update
 from export.builder import CONTRIB, GraphBuilder
 from export.checkpoint import Checkpoint
 from export.folding import Folded, Layer
-from export.packing import Packed, Vocabulary, pack_rows
+from export.packing import Packed, Vocabulary, combine_windows, pack_rows
+from export.windows import Windows
 
 # Parts of Layer.read, in order.
 START, QUERY, KEY, VALUE = range(4)
@@ -25,9 +28,10 @@ class Precision:
     """How products and tables are written; this one is float32, and the base of the others.
 
     Names are stable: `embeddings`, `layer<i>.read`, `layer<i>.attention`, `layer<i>.ffn<j>.in`,
-    `layer<i>.ffn<j>.out`, `layer<i>.output`, `pooler`, `logits`; in the last layer `layer<i>.read.first`
-    (start and query of first tokens) and `layer<i>.read.all` (key and value) stand for `layer<i>.read`. A
-    product's result has its name; `in` is after Relu; `out`, `attention` and `output` are after the residual.
+    `layer<i>.ffn<j>.out`, `layer<i>.output`, `pooler`, `windows.logits`; in the last layer
+    `layer<i>.read.first` (start and query of first tokens) and `layer<i>.read.all` (key and value) stand for
+    `layer<i>.read`. A product's result has its name; `in` is after Relu; `out`, `attention` and `output` are
+    after the residual.
     """
 
     dtype: type[np.floating] = np.float32
@@ -73,10 +77,11 @@ def build_graph(checkpoint: Checkpoint, folded: Folded, precision: Precision) ->
     """The ONNX model of `folded` (see `folding.fold`) in the given precision, checked by onnx."""
     config, g = checkpoint.config, GraphBuilder()
     vocabulary = Vocabulary(config.vocab_size, config.pad_token_id, checkpoint.unk_token_id)
-    rows = pack_rows(g, vocabulary, config.max_position_embeddings, config.trigram_input)
+    windows = Windows(config.max_position_embeddings)
+    rows = pack_rows(g, vocabulary, windows, config.trigram_input)
     encoder = Encoder(g, rows, precision, config.num_attention_heads)
     first = encoder.run(folded)
-    _write_head(g, precision, folded, first, config.labels)
+    _write_head(g, rows, precision, folded, first, config.labels)
     inputs = [
         helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["ids"]),
         helper.make_tensor_value_info("item_lengths", TensorProto.INT32, ["rows"]),
@@ -87,9 +92,11 @@ def build_graph(checkpoint: Checkpoint, folded: Folded, precision: Precision) ->
         helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", len(config.labels)]),
         helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", len(config.labels)]),
     ]
-    return g.model(
+    model = g.model(
         "mobilebert", inputs, outputs, f"MobileBERT classifier, checkpoint {checkpoint.sha256[:12]}"
     )
+    helper.set_model_props(model, windows.metadata())
+    return model
 
 
 class Encoder:
@@ -99,7 +106,7 @@ class Encoder:
         self._g, self._rows, self._precision, self._heads = g, rows, precision, heads
 
     def run(self, folded: Folded) -> str:
-        """[B, wide]: the last state of every row's first token."""
+        """[W, wide]: the last state of every window's first token."""
         wide = self._embeddings(folded)
         if not folded.layers:
             return self._g.node("Gather", wide, self._rows.first, name="first")
@@ -117,15 +124,18 @@ class Encoder:
         return self._precision.linear(self._g, "embeddings", flat, folded.transformation, residual=positions)
 
     def _part_indices(self) -> list[str]:
-        """Indices of START [T], QUERY, KEY and VALUE [B, S] in read's result, seen as [4*T, narrow].
+        """Indices of START [T], QUERY, KEY and VALUE [W, S] in read's result, seen as [4*T, narrow].
 
         The Gather that pads keys and queries so also splits the fused product, at no further cost.
         """
         g = self._g
-        token = g.node("Range", 0, g.node("Size", self._rows.position), 1, name="rows/token")
-        start = g.node("Mul", token, 4, name="rows/start")
+        token = g.node("Range", 0, g.node("Size", self._rows.position), 1, name="packed/token")
+        start = g.node("Mul", token, 4, name="packed/start")
         cell = g.node("Mul", self._rows.gather, 4)
-        return [start, *(g.node("Add", cell, part, name=f"rows/part{part}") for part in (QUERY, KEY, VALUE))]
+        return [
+            start,
+            *(g.node("Add", cell, part, name=f"packed/part{part}") for part in (QUERY, KEY, VALUE)),
+        ]
 
     def _layer(self, name: str, layer: Layer, wide: str, parts: list[str]) -> str:
         read = self._precision.linear(self._g, f"{name}.read", wide, layer.read)
@@ -163,7 +173,7 @@ class Encoder:
         return self._tail(name, layer, context, start, first)
 
     def _attend(self, name: str, layer: Layer, query: str, key: str, value: str) -> str:
-        """[cells, narrow]: softmax attention, in float32, on padded [B, S, narrow] tensors."""
+        """[cells, narrow]: softmax attention, in float32, on padded [W, S, narrow] tensors."""
         inputs = (query, key, value, "", self._rows.lengths)
         options = {"num_heads": self._heads, "scale": layer.score_scale}
         context = self._g.node(
@@ -191,13 +201,14 @@ def _rows_of(dense: Linear, start: int, stop: int) -> Linear:
 
 
 def _write_head(
-    g: GraphBuilder, precision: Precision, folded: Folded, first: str, labels: tuple[str, ...]
+    g: GraphBuilder, rows: Packed, precision: Precision, folded: Folded, first: str, labels: tuple[str, ...]
 ) -> None:
-    """Classifier in float32, softmax, and the label's name."""
+    """Classifier in float32, a row's logits from its windows', softmax, and the label's name."""
     full, pooled = Precision(), precision.to_float32(g, "pooled", first)
     if folded.pooler is not None:
         pooled = g.node("Tanh", full.linear(g, "pooler", pooled, folded.pooler), name="pooled.tanh")
-    full.linear(g, "logits", pooled, folded.classifier)
+    of_windows = full.linear(g, "windows.logits", pooled, folded.classifier)
+    combine_windows(g, rows, of_windows, len(labels), "logits")
     g.node("Softmax", "logits", axis=-1, name="probabilities")
     g.node("ReduceMax", "probabilities", axes=[1], keepdims=1, name="score")
     best = g.node("ArgMax", "logits", axis=1, keepdims=1, name="best")

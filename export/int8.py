@@ -62,7 +62,8 @@ def build_int8(checkpoint: Checkpoint, options: Int8Options | None = None) -> Mo
     options = options or Int8Options()
     folded, affines, keep = quantized_parts(checkpoint, options)
     model = build_graph(checkpoint, folded, Int8(affines, keep))
-    helper.set_model_props(model, {name: str(value) for name, value in asdict(options).items()})
+    said = {each.key: each.value for each in model.metadata_props}
+    helper.set_model_props(model, said | {name: str(value) for name, value in asdict(options).items()})
     return model
 
 

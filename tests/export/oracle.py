@@ -35,6 +35,23 @@ def torch_logits(model: torch.nn.Module, rows: Sequence[Sequence[int]]) -> NDArr
         return np.array([model(torch.tensor([list(row)])).logits[0].double().numpy() for row in rows])
 
 
+def windows_by_hand(row: Sequence[int], positions: int) -> list[list[int]]:
+    """What each window of a row reads: its first id, its share of the rest, its last id."""
+    if len(row) <= positions:
+        return [list(row)]
+    text = np.array(row[1:-1])
+    count = next(n for n in range(2, len(row)) if n * (positions - 2) >= len(text))
+    owner = ((np.arange(len(text)) + 1) * count - 1) // len(text)  # of each token
+    return [[row[0], *text[owner == number].tolist(), row[-1]] for number in range(count)]
+
+
+def long_row_logits(
+    model: torch.nn.Module, rows: Sequence[Sequence[int]], positions: int
+) -> NDArray[np.float64]:
+    """[rows, labels]: every window through the model by itself, and the mean of each row's windows."""
+    return np.array([torch_logits(model, windows_by_hand(row, positions)).mean(axis=0) for row in rows])
+
+
 def edit_weights(folder: Path, edit: Callable[[torch.nn.Module], None]) -> Path:
     """Apply `edit` to the checkpoint's torch model and save it again."""
     model = torch_model(folder)

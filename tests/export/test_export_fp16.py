@@ -203,7 +203,7 @@ def test_weights_and_activations_are_half_and_the_head_is_not(small_checkpoint: 
     graph = build_fp16(load_checkpoint(small_checkpoint)).graph
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     assert types["layer0.read.weight"] == types["words.table"] == TensorProto.FLOAT16
-    assert types["pooler.weight"] == types["logits.weight"] == TensorProto.FLOAT
+    assert types["pooler.weight"] == types["windows.logits.weight"] == TensorProto.FLOAT
     inferred = onnx.shape_inference.infer_shapes(
         build_fp16(load_checkpoint(small_checkpoint))
     ).graph.value_info

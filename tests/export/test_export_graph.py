@@ -123,14 +123,6 @@ def test_a_hollow_row_never_reads_its_neighbours(
     np.testing.assert_allclose(changed[1:3], np.concatenate([lonely, lonely]), atol=TOLERANCE)
 
 
-def test_a_row_beyond_the_last_position_is_cut_and_harms_no_other(
-    checkpoint: Checkpoint, session: InferenceSession, model: torch.nn.Module
-) -> None:
-    long, short = random_rows(checkpoint, [100, 5])
-    wanted = torch_logits(model, [long[:40], short])
-    np.testing.assert_allclose(run_rows(session, [long, short]), wanted, atol=TOLERANCE)
-
-
 def test_ids_outside_the_vocabulary_become_unk_and_harm_no_other(
     checkpoint: Checkpoint, session: InferenceSession, model: torch.nn.Module
 ) -> None:

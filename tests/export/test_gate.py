@@ -78,10 +78,10 @@ def test_swapped_label_names_fail(model: ModelProto, checkpoint: Checkpoint) -> 
 
 
 def test_swapped_classifier_rows_fail(model: ModelProto, checkpoint: Checkpoint) -> None:
-    edit(model, "logits.weight", lambda weight: weight[:, [1, 0, 2]])
-    report = gate(edit(model, "logits.bias", lambda bias: bias[[1, 0, 2]]), checkpoint)
+    edit(model, "windows.logits.weight", lambda weight: weight[:, [1, 0, 2]])
+    report = gate(edit(model, "windows.logits.bias", lambda bias: bias[[1, 0, 2]]), checkpoint)
     assert {"flip_rate", "max_logit_difference"} <= set(report.violated)
-    assert "tensor logits " in report.explanation
+    assert "tensor windows.logits " in report.explanation
 
 
 def test_attention_to_a_padded_neighbour_fails_in_a_batch(model: ModelProto, checkpoint: Checkpoint) -> None:
@@ -95,11 +95,11 @@ def test_attention_to_a_padded_neighbour_fails_in_a_batch(model: ModelProto, che
 
 
 def test_padding_that_is_not_dropped_fails_in_a_batch(model: ModelProto, checkpoint: Checkpoint) -> None:
-    used = next(node for node in model.graph.node if "input/used" in node.output)
+    used = next(node for node in model.graph.node if "rows/used" in node.output)
     used.op_type = "Identity"
     report = gate(model, checkpoint)
     assert "max_logit_difference" in report.violated
-    assert "tensor input/used " in report.explanation
+    assert "tensor rows/used " in report.explanation
 
 
 @pytest.mark.parametrize("value", [np.inf, np.nan])
