@@ -14,9 +14,9 @@
 # # Distil a small MobileBERT from teachers and unlabelled text
 #
 # Trains a MobileBERT of any depth without its public weights, on a CPU if need be. Two teachers score the
-# texts: NB-SVM on n-grams, and a small pretrained encoder fine-tuned with mean pooling. The student learns
-# their summed logits on unlabelled text, and half label, half teacher on the labelled. It is how the model in
-# `checkpoints/mobilebert-imdb` was made, and how to make a smaller, faster one for a task of your own:
+# texts: NB-SVM on n-grams of tokens, and a small pretrained encoder fine-tuned with mean pooling. The student
+# learns what each token adds to the first logit, the summed logits on unlabelled text, and half label, half
+# teacher on the labelled. It makes a smaller, faster model for a task of your own:
 #
 # ```
 # python -m training.distill --data train.parquet --unlabelled unsupervised.parquet --test-data test.parquet \
@@ -45,9 +45,10 @@ from training.corpus import load_corpus, load_tokenizer, stage, tokenize_corpus
 from training.data import DataError
 from training.fitting import token_counts, verdict
 from training.loops import LogitsOf, Schedule, Task, fit, mean_of_best_and_last, predict
-from training.losses import soft_loss
+from training.losses import soft_loss, term_loss
 from training.metrics import f1, temperature
 from training.model_card import commit, environment, model_card
+from training.ngrams import NgramTeacher
 from training.settings import as_hyperparameters, given_options, option, parse_settings
 from training.student import (
     first_token_logits,
@@ -55,8 +56,9 @@ from training.student import (
     new_student,
     set_word_embeddings,
     stem_logits,
+    stem_terms,
 )
-from training.teachers import least_certain, nbsvm_logits, pair, soft_labels
+from training.teachers import by_text, least_certain, ngram_logits, pair, scaled_terms, soft_labels
 
 # %% [markdown]
 # ## Settings
@@ -88,7 +90,9 @@ class Settings:
     teacher_budget: int = option(1_600_000, "tokens of the second teacher's fine-tuning")
     teacher_texts: int = option(4_000, "unlabelled texts that the second teacher scores, least certain first")
     teacher_weight: float = option(0.4, "weight of the second teacher's logits beside NB-SVM's")
-    masking: float = option(0.1, "share of words masked while the student trains")
+    terms_weight: float = option(1.0, "weight of what each token adds to NB-SVM's logit, in the stem's loss")
+    stem_masking: float = option(0.02, "share of words masked while the stem trains")
+    masking: float = option(0.1, "share of words masked while the grown model trains")
     token_budget: int = option(8192, "tokens a batch")
     stem_tokens: int = option(20_000_000, "tokens of the stem's training")
     stem_rate: float = option(1.5e-3, "learning rate of the stem")
@@ -133,22 +137,30 @@ print(corpus.describe(settings.data))
 
 # %% [markdown]
 # ## First teacher: NB-SVM
-# On the training texts its logits are out-of-fold, so that they carry doubt where the labels carry none.
+# On the training texts its logits are out-of-fold, so that they carry doubt where the labels carry none. They
+# are sums over n-grams: cut into what each token adds, they give the student one target a token.
 
 # %%
-first = stage(
-    work / "nbsvm.npz",
-    lambda: nbsvm_logits(
-        corpus.train, corpus.held_out.texts, corpus.unlabelled, corpus.test.texts, settings.seed
-    ),
-)
+student_texts = tokens["train"] + tokens["unlabelled"]
+
+
+def first_teacher() -> dict[str, np.ndarray]:
+    """Logits by set of texts, and the terms of the texts that the student trains on."""
+    teacher = NgramTeacher(tokenizer.vocab_size, seed=settings.seed)
+    teacher.fit(tokens["train"], corpus.train.labels, corpus.size)
+    logits = ngram_logits(teacher, tokens, corpus.train.labels)
+    return {**logits, "terms": scaled_terms(teacher, student_texts)}
+
+
+first = stage(work / "nbsvm.npz", first_teacher)
 print(f"NB-SVM, held out: F1 {f1(corpus.held_out.labels, first['held_out'].argmax(axis=1), corpus.size):.4f}")
 
 # %% [markdown]
 # ## Stem
 # The embeddings and one layer without attention, under a mean-pooled head: several times faster than the
 # whole model, and it learns most of what NB-SVM can teach: half label, half teacher where there is a label,
-# the teacher alone where there is none. Some words are masked, so that it does not lean on single ones.
+# the teacher alone where there is none. A second head learns what each token adds to the teacher's logit: the
+# token and its two neighbours are what a trigram input sees. Some words are masked.
 
 # %%
 student = new_student(corpus.size, settings.depth, settings.seed, tokenizer.vocab_size)
@@ -157,6 +169,8 @@ nn.init.zeros_(head.weight)
 vectors = distilling.start_vectors(settings.teacher, tokens["train"], corpus.train, tokenizer.vocab_size)
 set_word_embeddings(student, vectors)
 modules = nn.ModuleDict({"student": student, "head": head})
+token_head = nn.Linear(student.config.hidden_size, first["terms"].shape[1])
+nn.init.zeros_(token_head.weight)
 
 
 def stem_of(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -175,17 +189,25 @@ def held_out_f1(logits_of: LogitsOf) -> float:
     return f1(corpus.held_out.labels, predicted, corpus.size)
 
 
+def stem_loss(
+    ids: torch.Tensor, mask: torch.Tensor, target: torch.Tensor, terms: torch.Tensor
+) -> torch.Tensor:
+    """Loss of the pooled logits, and of what each token adds to them."""
+    logits, token_values = stem_terms(student, head, token_head, ids, mask)
+    return soft_loss(logits, target) + settings.terms_weight * term_loss(token_values, terms, mask)
+
+
 task = Task(
-    texts=tokens["train"] + tokens["unlabelled"],
+    texts=student_texts,
     targets=np.concatenate([soft_labels(first["train"], corpus.train.labels), first["unlabelled"]]),
     token_budget=settings.token_budget,
     masking=settings.masking,
     seed=settings.seed,
 )
 stem_history = fit(
-    modules,
-    lambda ids, mask, target: soft_loss(stem_of(ids, mask), target),
-    task,
+    nn.ModuleDict({**modules, "token_head": token_head}),
+    stem_loss,
+    replace(task, masking=settings.stem_masking, token_targets=by_text(first["terms"], student_texts)),
     Schedule(settings.stem_tokens, settings.stem_rate),
     lambda: held_out_f1(stem_of),
     work / "stem.pt",

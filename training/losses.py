@@ -28,6 +28,14 @@ def _centred(logits: Tensor) -> Tensor:
     return (logits - logits.mean(dim=1, keepdim=True)).clamp(-CLIP, CLIP)
 
 
+def term_loss(predicted: Tensor, terms: Tensor, mask: Tensor) -> Tensor:
+    """Squared error of what each token adds: summed over the values, meaned over the tokens of `mask`.
+
+    `predicted`, `terms`: [texts, tokens, values]; `mask`: bool [texts, tokens].
+    """
+    return (predicted.float() - terms).pow(2).sum(dim=2)[mask].mean()
+
+
 def balanced_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
     """Weight of each label, n / (labels * count): all labels then weigh the same; 0 where there is no text.
 

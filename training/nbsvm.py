@@ -1,11 +1,9 @@
 """NB-SVM: a linear classifier on word n-grams scaled by naive Bayes log-count ratios.
 
-It is the cheap teacher of `training/distill.py` and the baseline that every checkpoint is compared with.
+It is the cheap teacher of `training/distill.py` (its n-grams are in `ngrams.py`), and a baseline.
 Source: Wang and Manning (2012), "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification".
 
-    vectorizer = ngram_vectorizer()
-    features = vectorizer.fit_transform(texts)
-    logits = LinearNbSvm().fit(features, labels, num_labels=2).decision(vectorizer.transform(unlabelled))
+    logits = LinearNbSvm().fit(features, labels, num_labels=2).decision(others)
     unseen = out_of_fold(features, labels, num_labels=2)        # [texts, labels]
 """
 
@@ -16,12 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 FloatArray = NDArray[np.float64]
-TOKEN_PATTERN = r"[\w']+|[^\w\s]"
 
 
 def log_count_ratio(features: csr_matrix, positive: NDArray[np.bool_], smoothing: float = 1.0) -> FloatArray:
@@ -64,17 +60,6 @@ class LinearNbSvm:
         if len(columns) == 1:
             return np.stack([-columns[0] / 2, columns[0] / 2], axis=1)
         return np.stack(columns, axis=1)
-
-
-def ngram_vectorizer(max_ngram: int = 3, min_count: int = 2) -> CountVectorizer:
-    """Presence of the n-grams (1 to `max_ngram`) that occur in at least `min_count` texts."""
-    return CountVectorizer(
-        ngram_range=(1, max_ngram),
-        binary=True,
-        min_df=min_count,
-        token_pattern=TOKEN_PATTERN,
-        dtype=np.float32,
-    )
 
 
 def out_of_fold(

@@ -87,6 +87,18 @@ def stem_stream(model: MobileBertForSequenceClassification, input_ids: Tensor) -
     return layer.output(layer.intermediate(narrow), narrow, embedded)
 
 
+def stem_terms(
+    model: MobileBertForSequenceClassification,
+    head: nn.Linear,
+    token_head: nn.Linear,
+    ids: Tensor,
+    mask: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The stem's mean-pooled logits [texts, labels], and what `token_head` reads off each token."""
+    stream = stem_stream(model, ids)
+    return head(mean_pool(stream, mask)), token_head(stream)
+
+
 def stem_logits(
     model: MobileBertForSequenceClassification, head: nn.Linear, input_ids: Tensor, mask: Tensor
 ) -> Tensor:

@@ -1,8 +1,9 @@
-"""The two teachers of `distill.py`: NB-SVM on n-grams, and a small pretrained encoder with mean pooling."""
+"""The two teachers of `distill.py`: NB-SVM on n-grams of tokens, and a small pretrained encoder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,32 +13,40 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from training.batching import TokenIds
-from training.data import Examples
+from training.corpus import Tokens
 from training.loops import FloatArray
 from training.metrics import temperature
-from training.nbsvm import LinearNbSvm, ngram_vectorizer, out_of_fold
+from training.nbsvm import out_of_fold
+from training.ngrams import NgramTeacher
 from training.student import mean_pool
 
 LARGEST_SHARE = 0.99
 
 
-def nbsvm_logits(
-    train: Examples, held_out: Sequence[str], unlabelled: Sequence[str], test: Sequence[str], seed: int
-) -> dict[str, FloatArray]:
-    """Calibrated logits [texts, labels] of NB-SVM fitted on `train`, by the name of the argument.
+def ngram_logits(teacher: NgramTeacher, tokens: Tokens, labels: NDArray[np.int64]) -> dict[str, FloatArray]:
+    """Calibrated logits [texts, labels] of the fitted n-gram `teacher`, by the name of the texts.
 
-    On `train` they are out-of-fold, and give the temperature.
+    On `train`, whose `labels` these are, they are out-of-fold, and give the temperature.
     """
-    vectorizer = ngram_vectorizer()
-    features = vectorizer.fit_transform(train.texts)
-    num_labels = len(train.names)
-    folded = out_of_fold(features, train.labels, num_labels, seed=seed)
-    model = LinearNbSvm(seed=seed).fit(features, train.labels, num_labels)
-    scale = 1 / temperature(folded, train.labels)
-    logits = {"train": folded}
-    for name, texts in (("held_out", held_out), ("unlabelled", unlabelled), ("test", test)):
-        logits[name] = model.decision(vectorizer.transform(texts))
-    return {name: (scale * values).astype(np.float32) for name, values in logits.items()}
+    features = teacher.features(tokens["train"])
+    folded = out_of_fold(features, labels, int(labels.max()) + 1, seed=teacher.seed)
+    scale = 1 / temperature(folded, labels)
+    others = {name: teacher.logits(texts) for name, texts in tokens.items() if name != "train"}
+    return {name: (scale * values).astype(np.float32) for name, values in {"train": folded, **others}.items()}
+
+
+def scaled_terms(teacher: NgramTeacher, texts: Sequence[TokenIds]) -> NDArray[np.float16]:
+    """What every token of `texts` adds to the teacher's logit, one text after the other: [tokens, values].
+
+    Scaled so that the sums of a token's values have a standard deviation of 1.
+    """
+    terms = np.concatenate(teacher.terms(texts)).astype(np.float32)
+    return (terms / (terms.sum(axis=1).std() or 1.0)).astype(np.float16)
+
+
+def by_text(values: NDArray[Any], texts: Sequence[TokenIds]) -> list[NDArray[Any]]:
+    """`values` [tokens, values] cut into one array a text."""
+    return np.split(values, np.cumsum([len(text) for text in texts])[:-1])
 
 
 class PooledEncoder(nn.Module):

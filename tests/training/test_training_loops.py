@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from training.batching import length_batches, pad_batch
+from training.batching import length_batches, pad_batch, pad_values
 from training.loops import Schedule, Task, fit, mask_words, mean_of_best_and_last, predict
 from training.losses import soft_loss
 
@@ -32,6 +32,28 @@ def test_padding_is_masked() -> None:
     assert ids.shape == (2, 16)
     assert ids[0, :4].tolist() == [7, 8, 9, 0]
     assert mask.sum(dim=1).tolist() == [3, 1]
+
+
+def test_values_are_padded_like_their_tokens() -> None:
+    padded = pad_values([np.ones((3, 2), np.float16), np.full((1, 2), 5.0)], 16)
+    assert padded.shape == (2, 16, 2)
+    assert padded.dtype == torch.float32
+    assert padded.sum(dim=(1, 2)).tolist() == [6, 10]
+    assert padded[1, 0].tolist() == [5, 5]
+
+
+def test_the_loss_sees_each_tokens_target_beside_its_token(tmp_path: Path) -> None:
+    model, seen = small_model(), []
+    token_targets = [np.stack([text, -text], axis=1).astype(np.float32) for text in TEXTS]
+
+    def loss(ids: Tensor, mask: Tensor, target: Tensor, values: Tensor) -> Tensor:
+        seen.append(bool((values[..., 0] == ids).all()) and bool((values[..., 1] == -ids).all()))
+        return soft_loss(model["head"]((model["words"](ids) * mask[..., None]).mean(dim=1)), target)
+
+    task = Task(TEXTS, np.zeros((len(TEXTS), 2), np.float32), 256, 0.0, 3, token_targets)
+    fit(model, loss, task, Schedule(2000, 1e-2), lambda: 0.0, tmp_path / "state.pt")
+    assert seen
+    assert all(seen)
 
 
 def test_masking_spares_special_tokens_and_padding() -> None:

@@ -7,7 +7,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from training.data import Examples
 from training.fitting import check_class_weights, loss_function
-from training.losses import balanced_weights, weighted_cross_entropy
+from training.losses import balanced_weights, term_loss, weighted_cross_entropy
 from training.tables import DataError
 
 LABELS = np.array([0] * 90 + [1] * 8 + [2] * 2)
@@ -49,3 +49,10 @@ def test_no_weights_leave_the_models_own_loss() -> None:
 def test_weights_that_there_are_not_are_refused(kind: str, labels: np.ndarray, words: str) -> None:
     with pytest.raises(DataError, match=words):
         check_class_weights(kind, Examples(["a", "b"], labels, ("x", "y")))
+
+
+def test_the_term_loss_counts_real_tokens_only() -> None:
+    predicted, terms = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    rows = [((predicted[i, j] - terms[i, j]) ** 2).sum() for i, j in ((0, 0), (0, 1), (1, 0))]
+    torch.testing.assert_close(term_loss(predicted, terms, mask), torch.stack(rows).mean())

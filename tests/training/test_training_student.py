@@ -12,6 +12,8 @@ from training.student import (
     principal_components,
     set_word_embeddings,
     stem_logits,
+    stem_stream,
+    stem_terms,
 )
 
 VOCABULARY = 200
@@ -94,3 +96,12 @@ def test_principal_components_keep_the_geometry_of_a_flat_cloud() -> None:
     distinct = ~torch.eye(50, dtype=torch.bool)
     assert ratio[distinct].std() / ratio[distinct].mean() < 1e-2
     assert projected.square().mean().item() == pytest.approx(1, rel=1e-4)
+
+
+@torch.no_grad()
+def test_terms_are_read_off_each_token_and_pool_to_the_logits(student: nn.Module) -> None:
+    ids, mask = batch()
+    head, token_head = nn.Linear(512, 3), nn.Linear(512, 5)
+    logits, terms = stem_terms(student, head, token_head, ids, mask)
+    torch.testing.assert_close(logits, stem_logits(student, head, ids, mask))
+    torch.testing.assert_close(terms[2, 7], token_head(stem_stream(student, ids)[2, 7]))

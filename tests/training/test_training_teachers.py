@@ -2,12 +2,23 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import softmax
+from sklearn.feature_extraction.text import CountVectorizer
 
 from training.data import Examples
-from training.nbsvm import LinearNbSvm, log_count_ratio, ngram_vectorizer, out_of_fold
-from training.teachers import both_ends, least_certain, nbsvm_logits, pair, soft_labels
+from training.nbsvm import LinearNbSvm, log_count_ratio, out_of_fold
+from training.ngrams import NgramTeacher
+from training.teachers import (
+    both_ends,
+    by_text,
+    least_certain,
+    ngram_logits,
+    pair,
+    scaled_terms,
+    soft_labels,
+)
 
 WORDS = {
     "good": ("great", "fine", "warm"),
@@ -23,6 +34,10 @@ def texts(names: tuple[str, ...], count: int) -> Examples:
     return Examples(words, labels.astype(np.int64), names)
 
 
+def presence(train: list[str]) -> csr_matrix:
+    return CountVectorizer(ngram_range=(1, 3), binary=True).fit_transform(train)
+
+
 def test_log_count_ratio_is_the_formula_of_the_paper() -> None:
     features = csr_matrix(np.array([[1, 0], [1, 1], [0, 1]], np.float64))
     positive = np.array([True, True, False])
@@ -33,7 +48,7 @@ def test_log_count_ratio_is_the_formula_of_the_paper() -> None:
 @pytest.mark.parametrize("names", [("good", "bad"), ("good", "bad", "odd")])
 def test_nbsvm_learns_two_labels_and_three(names: tuple[str, ...]) -> None:
     train = texts(names, 60)
-    features = ngram_vectorizer().fit_transform(train.texts)
+    features = presence(train.texts)
     logits = LinearNbSvm().fit(features, train.labels, len(names)).decision(features)
     assert logits.shape == (60, len(names))
     assert (logits.argmax(axis=1) == train.labels).all()
@@ -42,7 +57,7 @@ def test_nbsvm_learns_two_labels_and_three(names: tuple[str, ...]) -> None:
 def test_out_of_fold_logits_do_not_know_the_texts_label() -> None:
     generator = np.random.default_rng(1)
     train = [f"unique{i} unique{i}" for i in range(80)]
-    features = ngram_vectorizer(min_count=1).fit_transform(train)
+    features = presence(train)
     labels = generator.integers(0, 2, 80)
     seen = LinearNbSvm().fit(features, labels, 2).decision(features).argmax(axis=1)
     unseen = out_of_fold(features, labels, 2).argmax(axis=1)
@@ -50,9 +65,17 @@ def test_out_of_fold_logits_do_not_know_the_texts_label() -> None:
     assert (unseen == labels).mean() < 0.7
 
 
+def token_texts(count: int) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+    labels = np.arange(count, dtype=np.int64) % 2
+    generator = np.random.default_rng(2)
+    return [generator.permutation(8)[:5] + 10 * label for label in labels], labels
+
+
 def test_teacher_logits_cover_every_set_of_texts() -> None:
-    train = texts(("good", "bad"), 60)
-    logits = nbsvm_logits(train, ["great film"], ["dull film", "warm film"], ["poor film"], seed=0)
+    texts, labels = token_texts(60)
+    teacher = NgramTeacher(vocabulary=30).fit(texts, labels, 2)
+    sets = {"train": texts, "held_out": texts[:1], "unlabelled": [texts[1], texts[2]], "test": texts[3:4]}
+    logits = ngram_logits(teacher, sets, labels)
     assert {name: values.shape for name, values in logits.items()} == {
         "train": (60, 2),
         "held_out": (1, 2),
@@ -60,6 +83,16 @@ def test_teacher_logits_cover_every_set_of_texts() -> None:
         "test": (1, 2),
     }
     assert logits["unlabelled"].argmax(axis=1).tolist() == [1, 0]
+
+
+def test_scaled_terms_are_those_of_each_text_at_unit_deviation() -> None:
+    texts, labels = token_texts(60)
+    teacher = NgramTeacher(vocabulary=30).fit(texts, labels, 2)
+    scaled = scaled_terms(teacher, texts)
+    assert scaled.astype(np.float32).sum(axis=1).std() == pytest.approx(1, abs=0.01)
+    for cut, terms in zip(by_text(scaled, texts), teacher.terms(texts), strict=True):
+        assert cut.shape == terms.shape
+        assert np.corrcoef(cut.ravel(), terms.ravel())[0, 1] > 0.999
 
 
 def test_soft_labels_are_half_label_half_teacher() -> None:
