@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,9 +46,11 @@ def test_script_writes_a_checkpoint_that_transformers_loads(
     tmp_path: Path, base_model: Path, reviews: Path
 ) -> None:
     options = finetune_options(tmp_path, base_model, reviews)
-    command = [sys.executable, "training/finetune.py", *words(options), "--gradient-accumulation", "2"]
+    command = [sys.executable, "training/finetune.py", *words(options)]
+    command += ["--gradient-accumulation", "2", "--class-weights", "balanced"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
+    assert re.search(r"label 2 +│ good: 16", done.stdout)  # the summary of what was read
     checkpoint = tmp_path / "checkpoint"
     assert not {name for name in OUTPUTS if not (checkpoint / name).is_file()}
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint)
@@ -128,7 +131,7 @@ def _wait_for(condition: object, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_run_gives_the_same_metrics(tmp_path: Path, base_model: Path) -> None:
+def test_a_second_run_gives_the_same_weights_to_the_bit(tmp_path: Path, base_model: Path) -> None:
     reports = []
     for name in ("one", "two"):
         output = tmp_path / name / "checkpoint"
@@ -137,6 +140,8 @@ def test_a_second_run_gives_the_same_metrics(tmp_path: Path, base_model: Path) -
         )
         assert done.returncode == 0, done.stderr
         reports.append(json.loads((output / "metrics.json").read_text()))
+    weights = [(tmp_path / name / "checkpoint/model.safetensors").read_bytes() for name in ("one", "two")]
+    assert weights[0] == weights[1]
     first, second = ({**report, "training": report["training"]["curves"]} for report in reports)
     for report in (first, second):
         report.pop("hyperparameters")
