@@ -13,7 +13,15 @@ from tqdm.auto import tqdm
 from transformers import AutoTokenizer, MobileBertTokenizer, PreTrainedTokenizerBase
 
 from training.batching import TokenIds
-from training.data import DEFAULT_OPTIONS, Examples, ReadOptions, load_examples, load_texts, without
+from training.data import (
+    DEFAULT_OPTIONS,
+    DataError,
+    Examples,
+    ReadOptions,
+    load_examples,
+    load_texts,
+    without,
+)
 
 MAX_TOKENS = 512
 Tokens = dict[str, list[TokenIds]]
@@ -61,6 +69,8 @@ def load_corpus(
     """
     test = load_examples(test_data or data, *columns, labels, split="test", options=options)
     labelled = distinct(without(load_examples(data, *columns, labels, options=options), test.texts))
+    if labelled.multi_label:
+        raise DataError(f"{data}: several labels a text; distillation needs one. See training.finetune.")
     order = np.random.RandomState(seed).permutation(len(labelled.texts))
     free = load_texts(unlabelled or data, columns[0], "unsupervised", options)
     known = {*labelled.texts, *test.texts}

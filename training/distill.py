@@ -42,7 +42,7 @@ from torch import nn
 from training import distilling
 from training.checkpoint import Evaluation, write_checkpoint
 from training.corpus import load_corpus, load_tokenizer, stage, tokenize_corpus
-from training.data import DataError
+from training.data import DataError, ReadOptions
 from training.fitting import token_counts, verdict
 from training.loops import LogitsOf, Schedule, Task, fit, mean_of_best_and_last, predict
 from training.losses import soft_loss, term_loss
@@ -58,6 +58,7 @@ from training.student import (
     stem_logits,
     stem_terms,
 )
+from training.summary import print_summary
 from training.teachers import by_text, least_certain, ngram_logits, pair, scaled_terms, soft_labels
 
 # %% [markdown]
@@ -75,6 +76,8 @@ class Settings:
     text_column: str = option("text", "column of the texts")
     label_column: str = option("label", "column of the labels")
     labels: str = option("negative,positive", "label names, in the order of their indices")
+    encoding: str = option("utf-8", "encoding of CSV, TSV and JSON files, such as windows-1252")
+    drop_incomplete: bool = option(False, "leave out labelled rows without a text or a label")
     tokenizer: str = option(
         "google/mobilebert-uncased", "tokenizer with BERT's uncased vocabulary; or a folder"
     )
@@ -128,11 +131,13 @@ try:
         labels=[name.strip() for name in settings.labels.split(",") if name.strip()],
         held_out=settings.held_out,
         seed=settings.seed,
+        options=ReadOptions(settings.encoding, drop_incomplete=settings.drop_incomplete),
     )
 except DataError as error:
     sys.exit(f"error: {error}")
 tokenizer = load_tokenizer(settings.tokenizer)
 tokens = tokenize_corpus(corpus, tokenizer, work)
+print_summary(f"{settings.data}, without repeated, test and held-out texts", corpus.train)
 print(corpus.describe(settings.data))
 
 # %% [markdown]

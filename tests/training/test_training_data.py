@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from training.corpus import load_corpus
 from training.data import DataError, Examples, load_examples, split_examples, without
 
 GOOD_CSV = 'text,label\n"A fine, warm film.",pos\nDull.,neg\n"Two\nlines",pos\nBad.,neg\n'
@@ -104,3 +105,12 @@ def test_a_label_with_one_text_cannot_be_held_out() -> None:
 def test_texts_of_the_test_data_are_dropped() -> None:
     examples = Examples(["a", "b", "c"], np.array([0, 1, 0]), ("x", "y"))
     assert without(examples, ["b", "z"]).texts == ["a", "c"]
+
+
+def test_a_distillation_refuses_several_labels_a_text(tmp_path: Path) -> None:
+    rows = "".join(json.dumps({"text": f"t{i}", "label": ["a", "b"][: i % 3]}) + "\n" for i in range(6))
+    (tmp_path / "a.jsonl").write_text(rows)
+    (tmp_path / "b.jsonl").write_text(rows.replace(': "t', ': "u'))
+    sources = (str(tmp_path / "a.jsonl"), "", str(tmp_path / "b.jsonl"))
+    with pytest.raises(DataError, match="several labels a text; distillation needs one"):
+        load_corpus(*sources, columns=("text", "label"), labels=(), held_out=1, seed=0)
