@@ -1,19 +1,11 @@
 """Raw samples on disk: one JSON file a machine, a section at a time, never half written."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+import durable
 from benchmarks.errors import BenchmarkError
-
-
-def write_atomically(path: Path, content: str) -> None:
-    """Write ``content`` beside ``path`` and rename it there, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(content, encoding="utf-8")
-    beside.replace(path)
 
 
 class Store:
@@ -54,4 +46,4 @@ class Store:
         return self.data["sections"].get(section)
 
     def _save(self) -> None:
-        write_atomically(self.path, json.dumps(self.data, ensure_ascii=False) + "\n")
+        durable.write_text(self.path, json.dumps(self.data, ensure_ascii=False) + "\n")

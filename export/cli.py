@@ -96,7 +96,9 @@ def _reason_to_leave(checkpoint: Path, repository: Path, models: list[str], keep
     """Why nothing needs to be published; empty where something does."""
     from export.publish import TOKENIZER
     from export.staleness import fingerprint, is_current, matches, served_manifest
+    from export.versions import complete_change
 
+    complete_change(repository)
     now = served_manifest(repository, models)
     source, version = now.get("checkpoint", ""), now.get("version")
     if keep_other and source not in ("", checkpoint.resolve().name):

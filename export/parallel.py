@@ -1,25 +1,22 @@
-"""Runs a function over many items, one thread a core: texts side by side cost less than cores on one text."""
+"""Runs a function over many items, one thread a usable core: texts side by side cost less than one on all."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+# A leaf that knows nothing of serving: affinity mask and cgroup quota are read in one place.
+from serving.onnxruntime_backend.cores import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Progress = Callable[[int], None]
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def run_all(
     function: Callable[[Item], Result], items: Sequence[Item], progress: Progress = lambda done: None
 ) -> list[Result]:
     """Results in the order of `items`; `progress` hears how many are done. An interrupt drops the rest."""
-    pool = ThreadPoolExecutor(cores())
+    pool = ThreadPoolExecutor(usable_cores())
     results = []
     try:
         for done, result in enumerate(pool.map(function, items), 1):

@@ -6,6 +6,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+import durable
 from export.errors import PublishError
 
 _PIN = re.compile(r"\b((?:model_version|versions):\s*)-?\d+")
@@ -38,11 +39,8 @@ def pinned_versions(path: Path) -> set[int]:
     return {step.model_version for step in read_config(path).ensemble_scheduling.step}
 
 
-def pin_version(path: Path, version: int) -> None:
-    """Make `version` an ensemble's only one, and pin every step to it.
-
-    The file is replaced in one step, its comments kept.
-    """
+def pinned_text(path: Path, version: int) -> str:
+    """An ensemble's config.pbtxt, comments kept, with `version` its only one and that of every step."""
     config = read_config(path)
     config.version_policy.specific.versions[:] = [version]
     for step in config.ensemble_scheduling.step:
@@ -50,14 +48,11 @@ def pin_version(path: Path, version: int) -> None:
     text = _PIN.sub(rf"\g<1>{version}", path.read_text(encoding="utf-8"))
     if text_format.Parse(text, model_config_pb2.ModelConfig()) != config:
         text = text_format.MessageToString(config)
-    replace_text(path, text)
+    return text
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write beside the file, then rename: readers see the old text or the new."""
+    """Write the file unless it holds `text`: a server that polls takes a new time for a change."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text, encoding="utf-8")
-    beside.chmod(path.stat().st_mode if path.exists() else 0o644)
-    beside.replace(path)
+    durable.write_text(path, text)

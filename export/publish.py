@@ -3,8 +3,9 @@
     publish(load_checkpoint(folder), Path("model_repository"), {"mobilebert_fp32": model})
 
 A version is one number for tokenizer, models and ensembles together. Its folders are written beside their
-place and renamed; the ensembles, which pin the versions of their steps, are turned to it last. Whatever
-interrupts that, a server sees either the version before or the whole new one.
+place and renamed, and a server that must be told loads them; the ensembles, which pin the versions of their
+steps, are turned to it last, as one change. Whatever interrupts that, or if the server refuses, a server sees
+either the version before or the whole new one.
 """
 
 import json
@@ -16,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from onnx import ModelProto
 
+import durable
 from export.checkpoint import Checkpoint
 from export.pins import step_models
+from export.turning import turn_all
 from export.versions import (
     ensembles,
     keep_only,
     load_steps,
     locked,
     served,
-    turn,
     versions,
-    writable,
 )
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def publish(
     Raises:
         PublishError: the repository cannot be written, another publish is under way, or the server refuses.
     """
-    seed_configs(repository)
     with locked(repository):
+        _seed(repository)
         version = max(versions(repository), default=0) + 1
         keep_only(repository, served(repository).values())
         described = {name: {**(manifests or {}).get(name, {}), "version": version} for name in models}
@@ -66,10 +67,10 @@ def publish(
             for name, model in models.items():
                 _stage_model(repository / name, model, described[name])
             for folder in folders:
-                (folder / _STAGING).rename(folder / str(version))
+                durable.rename(folder / _STAGING, folder / str(version))
             turned = [path for path in ensembles(repository) if step_models(path) <= set(names)]
             load_steps(turned, server)
-        turn(turned, version, server)
+            turn_all(repository, dict.fromkeys(turned, version), server)
     return version
 
 
@@ -77,19 +78,28 @@ def seed_configs(repository: Path) -> None:
     """Copy the tracked configurations of models that `repository` lacks.
 
     Raises:
-        PublishError: the repository cannot be written.
+        PublishError: the repository cannot be written, or a publish is under way.
     """
+    with locked(repository):
+        _seed(repository)
+
+
+def _seed(repository: Path) -> None:
+    """A folder appears whole; one that somebody made without a configuration becomes the sum of both."""
     ignored = shutil.ignore_patterns("[0-9]*", ".*", "__pycache__")
-    with writable(repository):
-        for template in sorted(TEMPLATES.glob("*/config.pbtxt")):
-            target = repository / template.parent.name
-            if not (target / template.name).exists():
-                shutil.copytree(template.parent, target, ignore=ignored, dirs_exist_ok=True)
+    for template in sorted(TEMPLATES.glob("*/config.pbtxt")):
+        target = repository / template.parent.name
+        if (target / template.name).exists():
+            continue
+        with durable.new_folder(target) as folder:
+            shutil.copytree(template.parent, folder, ignore=ignored, dirs_exist_ok=True)
+            if target.exists():
+                shutil.copytree(target, folder, dirs_exist_ok=True)
 
 
 @contextmanager
 def _removed_on_failure(folders: list[Path], version: int) -> Iterator[None]:
-    """No ensemble uses the version yet, so a failure or Ctrl-C may take away what is there of it."""
+    """No ensemble uses the version, or any more, so a failure or Ctrl-C may take away what is there of it."""
     try:
         yield
     except BaseException:

@@ -3,6 +3,7 @@
 Every model folder holds the versions that a server loads, and `.retired-<N>` folders that Triton overlooks.
 An ensemble's configuration names the version of its steps and its own, all the same number, so one rename of
 that file moves all of it at once, and what a response cache keeps under a version are that version's answers.
+`export.turning` moves several ensembles as one change.
 """
 
 import os
@@ -12,8 +13,10 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import durable
 from export.errors import PublishError
-from export.pins import is_ensemble, pin_version, pinned_versions, step_models
+from export.pins import is_ensemble, pinned_versions, step_models
+from export.turning import is_settled, settle, turn_all
 
 if TYPE_CHECKING:
     from export.server import ExplicitServer
@@ -54,24 +57,15 @@ def keep_only(repository: Path, kept: Iterable[int]) -> None:
         for number in _numbers(folder):
             live, retired = folder / str(number), folder / f"{_RETIRED}{number}"
             if number in numbers and retired.exists():
-                retired.rename(live)
+                durable.rename(retired, live)
             elif number not in numbers and live.exists():
-                live.rename(retired)
+                durable.rename(live, retired)
 
 
 def load_steps(paths: Iterable[Path], server: "ExplicitServer | None") -> None:
     """Have `server`, if one must be told, load all versions of the models that these ensembles run."""
     if server:
         server.load({name for path in paths for name in step_models(path)})
-
-
-def turn(paths: Iterable[Path], version: int, server: "ExplicitServer | None") -> None:
-    """Make ensembles serve `version`, each in one step; `server` must have loaded their models by now."""
-    for path in paths:
-        (_folder(path) / str(version)).mkdir(exist_ok=True)
-        pin_version(path, version)
-    if server:
-        server.load({_folder(path).name for path in paths})
 
 
 def rollback(repository: Path, server: "ExplicitServer | None" = None) -> dict[str, int]:
@@ -90,24 +84,36 @@ def rollback(repository: Path, server: "ExplicitServer | None" = None) -> dict[s
         if after == now:
             raise PublishError(f"{repository}: there is no version before {newest}; publish another instead")
         keep_only(repository, {*now.values(), *after.values()})
-        changed = [path for path in now if after[path] != now[path]]
+        changed = {path: after[path] for path in now if after[path] != now[path]}
         load_steps(changed, server)
-        for path in changed:
-            turn([path], after[path], server)
+        turn_all(repository, changed, server)
     return {str(path.relative_to(repository)): version for path, version in after.items()}
+
+
+def complete_change(repository: Path) -> None:
+    """Complete what a killed process left half done; without that, nothing is written or locked.
+
+    Raises:
+        PublishError: another change is under way, or the repository cannot be written.
+    """
+    if not is_settled(repository):
+        with locked(repository):
+            pass
 
 
 @contextmanager
 def locked(repository: Path) -> Iterator[None]:
-    """Hold the repository for one change.
+    """Hold the repository, which is made if it is not there, for one change.
 
     Raises:
         PublishError: another change is under way, or the repository cannot be written.
     """
     with writable(repository):
+        repository.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(repository, os.O_RDONLY)
         try:
             flock(descriptor, LOCK_EX | LOCK_NB)
+            settle(repository)
             yield
         except BlockingIOError:
             raise PublishError(f"{repository}: another publish is under way; try again after it") from None
@@ -131,10 +137,6 @@ def _before(repository: Path, path: Path, version: int) -> int:
         if older:
             return max(older)
     return 0
-
-
-def _folder(config: Path) -> Path:
-    return config.parents[1] if config.parent.name == "configs" else config.parent
 
 
 def _folders(repository: Path) -> list[Path]:

@@ -13,6 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import durable
 from serving.errors import ServingError
 from serving.interpreter import Interpreter, ask, describe
 
@@ -67,7 +68,7 @@ def _publish(fill, target: Path) -> None:  # type: ignore[no-untyped-def]
         folder = Path(scratch, "backends")
         fill(folder)
         try:
-            folder.rename(target)
+            durable.rename(folder, target)
         except OSError:
             if not target.is_dir():
                 raise

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-from training.files import new_folder, write_atomically
+import durable
 from training.golden import write_golden
 from training.metrics import evaluate, f1
 from training.plots import save_plots
@@ -84,14 +84,16 @@ def write_checkpoint(
         sample = rows[:: max(1, len(rows) // STORAGE_SAMPLE)]  # spaced: a file may be sorted by label
         full = predict(as_stored(model, half=False), sample)
         content["float16_storage"] = storage_report(full, logits[sample], evaluation.labels[sample])
-    with new_folder(path) as folder:
+    with durable.new_folder(path) as folder:
         _save_weights(folder, stored, tokenizer, half)
         reloaded = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
         write_ranges(folder, *measure_ranges(reloaded, range_texts))
         write_golden(folder)
         save_plots(folder, history, report, softmax(logits, axis=1), evaluation.labels)
-        write_atomically(folder / "metrics.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-        write_atomically(folder / "README.md", card(content))
+        durable.write_text(folder / "metrics.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        durable.write_text(folder / "README.md", card(content))
+        for file in folder.iterdir():
+            file.chmod(0o644)  # safetensors writes for its owner alone
     return content, logits
 
 

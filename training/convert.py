@@ -9,7 +9,6 @@ joined, and a training's state (Lightning's `.ckpt`) gives up its weights.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+
+import durable
 
 PATTERNS = ("pytorch_model*.bin", "*.bin", "*.pt", "*.pth", "*.ckpt")
 # Files of a training's folder that are pickled but hold no weights.
@@ -40,12 +41,8 @@ def convert(folder: Path) -> Path:
     tensors: dict[str, Tensor] = {}
     for path in pickled_files(folder):
         tensors |= read_pickle(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with durable.replacing(target) as beside:
         save_file({name: tensor.clone() for name, tensor in tensors.items()}, beside, {"format": "pt"})
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
     return target
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 from transformers import AutoTokenizer, MobileBertTokenizer, PreTrainedTokenizerBase
 
+import durable
 from training.batching import TokenIds
 from training.data import (
     DEFAULT_OPTIONS,
@@ -127,8 +128,8 @@ def _split(flat: NDArray[Any], lengths: NDArray[Any]) -> list[TokenIds]:
 def stage(path: Path, compute: Callable[[], Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     """The arrays in `path`; computed and written, whole, if it is not there."""
     if not path.exists():
-        beside = path.with_name(f".{path.name}")
-        np.savez(beside, **compute())  # type: ignore[arg-type]
-        beside.replace(path)
+        arrays = compute()
+        with durable.replacing(path) as beside:
+            np.savez(beside, **arrays)  # type: ignore[arg-type]
     with np.load(path) as stored:
         return dict(stored)

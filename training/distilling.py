@@ -16,11 +16,11 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+import durable
 from training.batching import TokenIds, pad_batch
 from training.checkpoint import Predict
 from training.corpus import Corpus, Tokens
 from training.data import Examples
-from training.files import write_atomically
 from training.loops import FloatArray, Schedule, Task, fit, predict
 from training.metrics import f1
 from training.nbsvm import log_count_ratio
@@ -164,6 +164,6 @@ def save_mistakes(path: Path, examples: Examples, logits: FloatArray) -> Path:
         }
         for row in wrong[np.argsort(-shares[wrong].max(axis=1))]
     ]
-    return write_atomically(
+    return durable.write_text(
         path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     )

@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from training.files import write_atomically
+import durable
 
 MAX_TOKENS = 512
 TEXTS = Path(__file__).with_name("golden_texts.jsonl")
@@ -55,4 +55,4 @@ def write_golden(checkpoint: Path) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     records = [golden_record(item["name"], item["text"], model, tokenizer) for item in golden_texts()]
     lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    return write_atomically(checkpoint / "golden.jsonl", lines)
+    return durable.write_text(checkpoint / "golden.jsonl", lines)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+import durable
 from training.batching import TokenIds, length_batches, pad_batch, pad_values
 from training.precision import autocast
 
@@ -175,10 +176,9 @@ class _Progress:
         return cls(**saved)
 
     def save(self, path: Path, modules: nn.ModuleDict, optimizer: torch.optim.Optimizer) -> None:
-        beside = path.with_name(f".{path.name}")
         content = {**vars(self), "modules": modules.state_dict(), "optimizer": optimizer.state_dict()}
-        torch.save(content, beside)
-        beside.replace(path)
+        with durable.replacing(path) as beside:
+            torch.save(content, beside)
 
     def finish(
         self,

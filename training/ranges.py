@@ -25,6 +25,8 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 from transformers.models.mobilebert.modeling_mobilebert import NoNorm
 
+import durable
+
 QUANTILES = (0, 0.0001, 0.001, 0.5, 0.999, 0.9999, 1)
 MODULES_PER_PASS = 32
 SORTED_TOKENS = 20_000
@@ -100,7 +102,7 @@ def _quantiles(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def write_ranges(checkpoint: Path, ranges: Ranges, tokens: int) -> Path:
     """Write `checkpoint`/activation_ranges.safetensors. Returns its path."""
     path = checkpoint / "activation_ranges.safetensors"
-    beside = path.with_name(f".{path.name}")
-    save_file(ranges, beside, metadata={"quantiles": json.dumps(list(QUANTILES)), "tokens": str(tokens)})
-    beside.replace(path)
+    metadata = {"quantiles": json.dumps(list(QUANTILES)), "tokens": str(tokens)}
+    with durable.replacing(path) as beside:
+        save_file(ranges, beside, metadata=metadata)
     return path

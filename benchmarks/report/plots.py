@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
+import durable
 from benchmarks import contestants as names
 from benchmarks.report.figures import Figures
 from benchmarks.report.load_tables import measurement_of, shares_of_limit
@@ -141,7 +142,5 @@ def _finish(axes: Axes, legend: bool = True) -> None:
 
 
 def _save(figure: plt.Figure, path: Path) -> None:
-    beside = path.with_name(f".{path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(beside, dpi=140, format="png", metadata={"Software": None})
-    beside.replace(path)
+    with durable.replacing(path) as beside:
+        figure.savefig(beside, dpi=140, format="png", metadata={"Software": None})

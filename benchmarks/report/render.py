@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import durable
 from benchmarks.paths import RESULTS, ROOT
 from benchmarks.report import load_tables, plots
 from benchmarks.report.chapters import CHAPTERS
@@ -10,7 +11,7 @@ from benchmarks.report.markdown import Cell, cell, table
 from benchmarks.report.prose import notes
 from benchmarks.report.targets import Target, all_targets, beyond_targets
 from benchmarks.run import DEEP, SHIPPED
-from benchmarks.store import Store, write_atomically
+from benchmarks.store import Store
 
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
@@ -20,9 +21,9 @@ def render(store: Store) -> Path:
     figures = Figures(store)
     pictures = plots.draw_all(figures, DEEP, caption(figures), store.folder) if store.get(DEEP) else []
     path = store.folder / "report.md"
-    write_atomically(path, report(figures, [picture.name for picture in pictures]))
+    durable.write_text(path, report(figures, [picture.name for picture in pictures]))
     excerpt = headline(figures, store.folder)
-    write_atomically(store.folder / "headline.md", excerpt)
+    durable.write_text(store.folder / "headline.md", excerpt)
     if store.folder.is_relative_to(RESULTS):
         refresh_readme(ROOT / "README.md", excerpt)
     return path
@@ -92,4 +93,4 @@ def refresh_readme(readme: Path, excerpt: str) -> None:
     head, begin, rest = content.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if begin and end:
-        write_atomically(readme, f"{head}{BEGIN}\n{excerpt}{END}{tail}")
+        durable.write_text(readme, f"{head}{BEGIN}\n{excerpt}{END}{tail}")

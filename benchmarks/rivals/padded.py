@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
+import durable
+
 OPSET = 18
 
 
@@ -34,9 +36,7 @@ def export_padded(checkpoint: Path, target: Path) -> Path:
     )
     example = torch.ones((2, 16), dtype=torch.int64)
     free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence", max=512)}
-    beside = target.with_name(f".{target.name}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
+    with durable.replacing(target) as beside, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _LogitsOnly(model.eval()),
@@ -50,5 +50,4 @@ def export_padded(checkpoint: Path, target: Path) -> Path:
             external_data=False,
             verbose=False,
         )
-    beside.replace(target)
     return target

@@ -9,11 +9,13 @@ from typing import Any
 import onnx
 import pytest
 
+import durable
 import export.publish as publishing
+from export import turning
 from export.api import build_fp32
 from export.checkpoint import Checkpoint, load_checkpoint
 from export.errors import CheckpointError, PublishError
-from export.pins import pin_version, pinned_versions, read_config, replace_text, step_models
+from export.pins import pinned_text, pinned_versions, read_config, replace_text, step_models
 from export.publish import publish
 from export.staleness import fingerprint, is_current
 
@@ -86,7 +88,7 @@ def test_ensembles_of_models_that_were_not_published_stay_as_they_are(
 @pytest.mark.parametrize(
     "interruption", [KeyboardInterrupt(), OSError(28, "No space left on device", "model.onnx")]
 )
-@pytest.mark.parametrize("step", range(1, 5))
+@pytest.mark.parametrize("step", range(1, 8))
 def test_an_interruption_leaves_the_version_before_and_nothing_of_the_new_one(
     step: int,
     interruption: BaseException,
@@ -107,8 +109,14 @@ def test_an_interruption_leaves_the_version_before_and_nothing_of_the_new_one(
 
         return call
 
-    # Steps 1 and 2 write files, 3 and 4 rename the folders that hold them.
-    for owner, name in ((publishing, "_stage_tokenizer"), (publishing, "_stage_model"), (Path, "rename")):
+    # Steps 1 and 2 write files, 3 and 4 rename the folders that hold them, the others turn the ensemble.
+    steps = (
+        (publishing, "_stage_tokenizer"),
+        (publishing, "_stage_model"),
+        (durable, "rename"),
+        (turning, "replace_text"),
+    )
+    for owner, name in steps:
         monkeypatch.setattr(owner, name, interrupted(getattr(owner, name)))
     wanted = KeyboardInterrupt if isinstance(interruption, KeyboardInterrupt) else PublishError
     with pytest.raises(wanted):
@@ -123,12 +131,12 @@ def test_ensembles_turn_only_when_every_folder_of_the_version_is_in_place(
 ) -> None:
     seen = []
 
-    def watch(path: Path, version: int) -> None:
+    def watch(path: Path, version: int) -> str:
         steps = [tmp_path / name / str(version) for name in step_models(path)]
         seen.append(all(list(step.iterdir()) for step in steps))
-        pin_version(path, version)
+        return pinned_text(path, version)
 
-    monkeypatch.setattr("export.versions.pin_version", watch)
+    monkeypatch.setattr("export.turning.pinned_text", watch)
     publish(checkpoint, tmp_path, {FP32: model})
     assert seen == [True]
 
@@ -169,7 +177,7 @@ def test_pinning_keeps_comments_and_all_other_fields(tmp_path: Path) -> None:
         "ensemble_scheduling { step [ { model_name: 'a' model_version: 1 },\n"
         "{ model_name: 'b' model_version: -1 } ] }\n"
     )
-    pin_version(path, 12)
+    replace_text(path, pinned_text(path, 12))
     assert pinned_versions(path) == {12}
     assert step_models(path) == {"a", "b"}
     config = read_config(path)
@@ -180,7 +188,7 @@ def test_pinning_keeps_comments_and_all_other_fields(tmp_path: Path) -> None:
 def test_pinning_adds_a_version_where_a_step_names_none(tmp_path: Path) -> None:
     path = tmp_path / "config.pbtxt"
     path.write_text("ensemble_scheduling { step { model_name: 'a' } }\n")
-    pin_version(path, 3)
+    replace_text(path, pinned_text(path, 3))
     assert pinned_versions(path) == {3}
 
 

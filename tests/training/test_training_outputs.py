@@ -11,7 +11,6 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from training.checkpoint import as_stored, storage_report
-from training.files import new_folder, write_atomically
 from training.golden import golden_texts, write_golden
 from training.ranges import QUANTILES, measure_ranges, write_ranges
 from training.student import new_student
@@ -105,28 +104,3 @@ def test_storage_report_counts_changed_labels() -> None:
     assert report["same_label"] == 0.75
     assert report["largest_logit_difference"] == pytest.approx(0.2)
     assert (report["f1_float32"], report["f1_float16"]) == (1.0, pytest.approx(2 / 3))
-
-
-def test_a_failed_folder_leaves_the_old_one_and_no_debris(tmp_path: Path) -> None:
-    target = tmp_path / "checkpoint"
-    with new_folder(target) as folder:
-        write_atomically(folder / "a", "old")
-    with pytest.raises(KeyboardInterrupt):
-        _fill_and_stop(target)
-    assert (target / "a").read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
-
-
-def _fill_and_stop(target: Path) -> None:
-    with new_folder(target) as folder:
-        write_atomically(folder / "a", "new")
-        raise KeyboardInterrupt
-
-
-def test_a_finished_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
-    target = tmp_path / "checkpoint"
-    for name in ("a", "b"):
-        with new_folder(target) as folder:
-            write_atomically(folder / name, name)
-    assert [path.name for path in target.iterdir()] == ["b"]
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
