@@ -23,6 +23,7 @@ from clients.errors import (
 )
 from clients.limits import Limits
 from clients.sentiment import Sentiment
+from clients.tasks import Task, TaskClient, TaskFailed, TaskResult, TaskStatus
 
 __all__ = [
     "AsyncSentimentClient",
@@ -36,5 +37,10 @@ __all__ = [
     "ServerBusy",
     "ServerError",
     "ServerUnavailable",
+    "Task",
+    "TaskClient",
+    "TaskFailed",
+    "TaskResult",
+    "TaskStatus",
     "UnsuitableModel",
 ]

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -27,6 +28,26 @@ def close_later(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
     loop = _running
     if loop is not None:
         loop.call_soon_threadsafe(lambda: loop.create_task(close()))
+
+
+def next_of(generator: AsyncGenerator[T, None]) -> T | None:
+    """The next value of an asynchronous generator, None at its end."""
+
+    async def take() -> T | None:
+        return await anext(generator, None)
+
+    return run(take())
+
+
+def close_generator(generator: AsyncGenerator[Any, None]) -> None:
+    """Ends an asynchronous generator soon, without waiting for it."""
+
+    async def close() -> None:
+        # After Ctrl-C it may still be at work on its own end.
+        with suppress(RuntimeError):
+            await generator.aclose()
+
+    close_later(close)
 
 
 def _loop() -> asyncio.AbstractEventLoop:

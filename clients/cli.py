@@ -1,24 +1,20 @@
 """The command line: `python -m clients "Great film"`, or `-` to score the lines of standard input."""
 
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from tqdm import tqdm
 
+from clients import submit_cli
 from clients.client import SentimentClient
 from clients.endpoint import Protocol
-from clients.errors import SentimentError
+from clients.exits import exit_codes, fail
 from clients.limits import Limits
 from clients.lines import paired, read_lines
 from clients.pipeline import Outcome
 from clients.printing import JsonPrinter, LinePrinter, Printer, TablePrinter
-
-INTERRUPTED = 130
-BROKEN_PIPE = 141
 
 app = typer.Typer(add_completion=False)
 
@@ -39,14 +35,16 @@ def main(
 ) -> None:
     """Classifies texts on a running Triton server (start it with `make serve`).
 
-    A text that begins with a dash goes after `--`.
+    A text that begins with a dash goes after `--`, and so does the text "submit".
+
+    `python -m clients submit FILE` scores a file in the background; see its --help.
 
     Exit codes: 0 all classified, 1 the server or a text failed, 2 wrong usage, 130 interrupted.
     """
     if "-" in texts and len(texts) > 1:
         raise typer.BadParameter("- reads standard input and stands alone.")
     from_stdin = texts == ["-"]
-    with _exit_codes():
+    with exit_codes():
         limits = Limits(timeout=timeout, max_in_flight=max_in_flight)
         with SentimentClient(url, protocol, model, limits) as client:
             if wait:
@@ -56,13 +54,16 @@ def main(
             results = _from_stdin(client, line_buffered) if from_stdin else paired(client, texts)
             refused = printer.print_all(results)
     if refused:
-        _fail(f"{refused} text(s) refused by the server or not valid; the others are classified")
+        fail(f"{refused} text(s) refused by the server or not valid; the others are classified")
 
 
 def run() -> None:
     """The entry point; texts may hold any character whatever the locale says."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    if sys.argv[1:2] == ["submit"]:
+        del sys.argv[1]
+        submit_cli.app(prog_name="python -m clients submit")
     app(prog_name="python -m clients")
 
 
@@ -81,41 +82,3 @@ def _printer(as_json: bool, from_stdin: bool, flush: bool) -> Printer:
     if as_json:
         return JsonPrinter(flush)
     return TablePrinter() if sys.stdout.isatty() and not from_stdin else LinePrinter(flush)
-
-
-@contextmanager
-def _exit_codes() -> Iterator[None]:
-    try:
-        yield
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        _leave_a_stalled_reader()
-        _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        # The reader (head, say) has enough. What is still buffered must not fail again at exit.
-        _discard_output()
-        raise typer.Exit(BROKEN_PIPE) from None
-    except (SentimentError, ValueError) as error:
-        _fail(str(error))
-
-
-def _leave_a_stalled_reader() -> None:
-    """Hand over what standard output takes at once: a full pipe (a pager's, say) would hold up the exit."""
-    os.set_blocking(sys.stdout.fileno(), False)
-    try:
-        sys.stdout.flush()
-        stalled = False
-    except BlockingIOError:
-        stalled = True
-    os.set_blocking(sys.stdout.fileno(), True)
-    if stalled:
-        _discard_output()
-
-
-def _discard_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _fail(message: str, code: int = 1) -> None:
-    typer.secho(f"error: {message}", err=True, fg="red")
-    raise typer.Exit(code) from None

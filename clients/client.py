@@ -1,8 +1,7 @@
 """The client for ordinary, threaded code."""
 
 import weakref
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -14,10 +13,14 @@ from clients.limits import Limits
 from clients.pipeline import Outcome
 from clients.sentiment import Sentiment
 from clients.sources import check_list
+from clients.tasks import Task, TaskClient
+from clients.uploads import Texts
 
 
 class SentimentClient:
     """Classifies texts; any number of threads may share it. Arguments as for AsyncSentimentClient.
+
+    gateway: URL of the REST gateway, which runs background tasks; default http://127.0.0.1:8080.
 
         with SentimentClient("127.0.0.1:8000") as client:
             sentiments = client.classify(["Great film", "Bad"])
@@ -35,7 +38,9 @@ class SentimentClient:
         limits: Limits | None = None,
         headers: Mapping[str, str] | None = None,
         background: bool = False,
+        gateway: str | None = None,
     ) -> None:
+        self._gateway = gateway
         self._client = AsyncSentimentClient(url, protocol, model, limits, headers, background)
         # A client that is dropped without close() must not leave its connections open.
         weakref.finalize(self, background_loop.close_later, self._client.close)
@@ -67,10 +72,17 @@ class SentimentClient:
         """Like `stream`, but a refused text gives its InvalidText in its place and ends nothing."""
         lists = self._client.outcome_lists(texts)
         try:
-            while (outcomes := background_loop.run(_next(lists))) is not None:
+            while (outcomes := background_loop.next_of(lists)) is not None:
                 yield from outcomes
         finally:
-            background_loop.close_later(lambda: _close(lists))
+            background_loop.close_generator(lists)
+
+    def submit(self, texts_or_file: Texts, text_column: str | None = None) -> Task:
+        """Sends a file (by its path) or any number of texts as a background task of this client's model.
+
+        The task outlives this client and the server; see TaskClient.submit for what it takes and raises.
+        """
+        return TaskClient(self._gateway).submit(texts_or_file, self._client.model, text_column)
 
     def connect(self) -> None:
         """Checks, without retries, that the server is there and the model fits; no need to call it."""
@@ -95,13 +107,3 @@ class SentimentClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-async def _next(lists: AsyncGenerator[list[Outcome], None]) -> list[Outcome] | None:
-    return await anext(lists, None)
-
-
-async def _close(lists: AsyncGenerator[list[Outcome], None]) -> None:
-    # After Ctrl-C the generator may still be at work on its own end.
-    with suppress(RuntimeError):
-        await lists.aclose()

@@ -14,13 +14,14 @@ from gateway.front import Front
 from gateway.routes import classify, explain, health, models, page
 from gateway.services import Services
 from gateway.settings import Settings
+from gateway.tasks import routes as tasks
 
 DESCRIPTION = """Classifies texts with MobileBERT on NVIDIA Triton.
 
 Errors are problem details (RFC 9457). Every answer has an `X-Request-ID`; send your own to find a request in
 the log. `429` and `503` say in `Retry-After` when to come back.
 """
-ROUTERS = (classify.router, explain.router, models.router, health.router, page.router)
+ROUTERS = (classify.router, tasks.router, explain.router, models.router, health.router, page.router)
 
 
 def create_app(settings: Settings) -> FastAPI:

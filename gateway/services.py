@@ -11,6 +11,7 @@ from gateway.metrics import Metrics
 from gateway.models import Models
 from gateway.rate import RateLimiter
 from gateway.settings import Settings
+from gateway.tasks.service import TaskService
 
 
 class Services:
@@ -24,9 +25,11 @@ class Services:
         self.keys = Keys(settings.api_keys_file) if settings.api_keys_file else None
         self.limiter = RateLimiter()
         self.models = Models(settings)
+        self.tasks = TaskService(settings)
 
     async def close(self) -> None:
         """Closes connections and files."""
+        self.tasks.close()
         await self.models.close()
         self.access_log.close()
 

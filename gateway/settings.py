@@ -50,6 +50,11 @@ class Settings(BaseModel):
     MAX_IN_FLIGHT: requests at work at the same time; further ones are refused.
     REQUEST_TIMEOUT: what a request may ask for and gets at most.
     DRAIN_TIMEOUT: for requests in flight, when the gateway is told to stop.
+    TASK_MAX_TEXTS: in one background task. TASK_BACKLOG_TEXTS, TASK_BACKLOG_TASKS: unfinished ones, beyond
+        which uploads are refused. TASK_KEEP: results are kept for so long. TASK_CHUNK: texts that are scored
+        and stored together. TASK_LANES: chunks of one task at work at the same time. TASK_CONCURRENCY: chunks
+        of one worker. TASK_RATE: texts a second of one worker and model, 0 is no limit (Triton's backend
+        gives background work what others leave). TASK_STALL: a task that nobody touched is sent again.
     ACCESS_LOG: a file, "-" for standard output, or "off".
     """
 
@@ -70,7 +75,21 @@ class Settings(BaseModel):
     max_in_flight: int = Field(256, alias="MAX_IN_FLIGHT", gt=0)
     request_timeout: float = Field(60.0, alias="REQUEST_TIMEOUT", gt=0)
     drain_timeout: int = Field(30, alias="DRAIN_TIMEOUT", ge=0)
+    task_max_texts: int = Field(1_000_000, alias="TASK_MAX_TEXTS", gt=0)
+    task_backlog_texts: int = Field(5_000_000, alias="TASK_BACKLOG_TEXTS", gt=0)
+    task_backlog_tasks: int = Field(1000, alias="TASK_BACKLOG_TASKS", gt=0)
+    task_keep: float = Field(7 * 86_400.0, alias="TASK_KEEP", gt=0)
+    task_chunk: int = Field(256, alias="TASK_CHUNK", gt=0)
+    task_lanes: int = Field(4, alias="TASK_LANES", gt=0)
+    task_concurrency: int = Field(2, alias="TASK_CONCURRENCY", gt=0)
+    task_rate: float = Field(0.0, alias="TASK_RATE", ge=0)
+    task_stall: float = Field(30.0, alias="TASK_STALL", gt=0)
     access_log: str = Field("-", alias="ACCESS_LOG")
+
+    @property
+    def task_folder(self) -> Path:
+        """The store of background tasks; gateways and workers share it."""
+        return self.data_folder / "tasks"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:

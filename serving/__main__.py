@@ -18,6 +18,7 @@ from serving.gateway import GatewayChild
 from serving.launcher import TritonServer
 from serving.pump import show
 from serving.service import Service
+from serving.worker import WorkerChild
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 output = Console(highlight=False, soft_wrap=True)
@@ -108,14 +109,15 @@ def serve(
 
 
 def run(server: TritonServer, gateway_port: int | None) -> int:
-    """Run the server, then the gateway unless its port is None, in the foreground, and restart what dies;
-    exit status 0 after a signal, 1 when one of them failed."""
+    """Run the server, then the gateway and its worker unless the port is None, in the foreground, and restart
+    what dies; exit status 0 after a signal, 1 when one of them failed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     service: Service | None = None
     try:
         gateways = [] if gateway_port is None else [GatewayChild(server, gateway_port, log)]
-        service = Service([server, *gateways], log)
+        workers = [WorkerChild(server, log) for _ in gateways]
+        service = Service([server, *gateways, *workers], log)
         started = time.monotonic()
         with errors.status("Starting Triton"):
             service.start()

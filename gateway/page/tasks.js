@@ -91,7 +91,7 @@ function words(found, total) {
 }
 
 async function download(task) {
-  const address = `/v1/tasks/${task.id}/results?format=csv`;
+  const address = `/v1/tasks/${task.id}/results?format=csv&texts=true`;
   const link = document.createElement("a");
   link.download = task.name.replace(/\.\w+$/, "") + ".scored.csv";
   if (!apiKey()) {

@@ -51,7 +51,7 @@ class Service:
 
     def child(self, name: str) -> psutil.Process:
         children = psutil.Process(self.process.pid).children(recursive=True)
-        [found] = [each for each in children if name in " ".join(each.cmdline()[:3])]
+        [found] = [each for each in children if f"{name} " in " ".join(each.cmdline()[:3]) + " "]
         return found
 
 
@@ -75,6 +75,10 @@ def test_it_starts_comes_back_and_drains(published_repository: Path, tmp_path: P
         first.kill()
         until(service.answers)
         assert service.child("-m gateway").pid != first.pid
+
+        task = httpx.post(f"{service.url}/v1/tasks", json=["A warm film."] * 300).json()
+        service.child("-m gateway.tasks").kill()
+        until(lambda: httpx.get(f"{service.url}/v1/tasks/{task['id']}").json()["state"] == "done")
 
         service.child("tritonserver").kill()
         down = service.classify()

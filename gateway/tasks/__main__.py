@@ -1,0 +1,44 @@
+"""`python -m gateway.tasks`: a Celery worker for the background tasks."""
+
+import logging
+import sys
+from typing import Any
+
+from celery import signals
+
+from gateway.errors import GatewayError
+from gateway.settings import Settings
+from gateway.tasks.sweeper import Sweeper
+from gateway.tasks.worker import Worker
+
+
+def main() -> int:
+    """Works until SIGTERM; then the chunks in hand are given back. Settings come from the environment."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        settings = Settings.from_environment()
+        worker = Worker(settings)
+    except GatewayError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    sweeper = Sweeper(worker)
+    if not settings.broker_url:
+        worker.app.control.purge()
+        sweeper.revive()
+
+    @signals.worker_ready.connect(weak=False)
+    def ready(**details: Any) -> None:
+        sweeper.start()
+        print("worker is ready", flush=True)
+
+    @signals.worker_shutting_down.connect(weak=False)
+    def stop(**details: Any) -> None:
+        worker.stopping.set()
+
+    options = ["--pool", "threads", "--concurrency", str(settings.task_concurrency), "--loglevel", "WARNING"]
+    worker.app.worker_main(["--quiet", "worker", *options, "--without-gossip", "--without-mingle"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Sets going again what stands still, and deletes what nobody may read any longer.
+
+A message can be lost: with a worker that was killed (embedded broker), or with the broker itself. Whoever
+works on a task touches it; a task that nobody touched for a while gets new messages for its missing chunks,
+and a new epoch, which makes void whatever was on its way after all.
+"""
+
+import logging
+import threading
+import time
+
+from filelock import FileLock, Timeout
+
+from gateway.tasks.celery_app import publish
+from gateway.tasks.store import Store
+from gateway.tasks.task import Task
+from gateway.tasks.worker import Worker
+
+PERIOD_SECONDS = 2.0
+LONGEST_DOUBLING = 6
+UPLOAD_SECONDS = 6 * 3600.0
+log = logging.getLogger("gateway.tasks")
+
+
+class Sweeper:
+    """A thread of a worker; of several workers one sweeps at a time."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._lock = FileLock(worker.store.folder / "sweep.lock", timeout=0, thread_local=False)
+        self._thread = threading.Thread(target=self._run, name="task-sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Begins to sweep."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._worker.stopping.wait(PERIOD_SECONDS):
+            try:
+                with self._lock:
+                    self.sweep(time.time())
+            except Timeout:
+                continue
+            except Exception:
+                log.exception("a sweep over the tasks failed")
+
+    def sweep(self, now: float) -> None:
+        """Looks at every task once."""
+        stall = self._worker.settings.task_stall
+        for task in self._worker.store.unfinished():
+            # Tasks in a long queue are not touched for long; the doubling keeps their messages few.
+            if task.idle_seconds(now) > stall * 2.0 ** min(task.epoch(), LONGEST_DOUBLING):
+                log.warning("task %s stood still; it goes on", task.id)
+                self.revive_one(task)
+        clean(self._worker.store, now)
+
+    def revive(self) -> None:
+        """Sets all unfinished tasks going, after a start with the embedded broker."""
+        for task in self._worker.store.unfinished():
+            self.revive_one(task)
+
+    def revive_one(self, task: Task) -> None:
+        """New messages for what is missing. A task that can't be revived for a full disk fails."""
+        try:
+            publish(self._worker.app, task, task.first_of_lanes(), task.next_epoch())
+        except OSError as error:
+            self._worker.fail(task, error)
+
+
+def clean(store: Store, now: float) -> None:
+    """Deletes expired tasks and uploads that never became one."""
+    for task in store.expired(now):
+        store.remove(task)
+    for folder in store.abandoned(now - UPLOAD_SECONDS):
+        store.drop(folder)
