@@ -15,8 +15,16 @@ from serving.launcher import TritonServer
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = shutil.which("docker-compose")
-PROFILES = {"cpu": "triton-cpu", "gpu": "triton-gpu", "perf": "perf"}
+FULL = ("haproxy", "gateway", "worker", "rabbitmq", "prometheus", "grafana", "jaeger")
+PROFILES = {
+    "cpu": ("triton-cpu",),
+    "gpu": ("triton-gpu",),
+    "perf": ("perf",),
+    "full": ("triton-replica", *FULL),
+    "full-gpu": ("triton-replica-gpu", *FULL),
+}
 SERVERS = ("triton-cpu", "triton-gpu")
+OURS = (*SERVERS, "triton-replica", "triton-replica-gpu", "perf", "gateway", "worker")
 
 
 def resolve(environment: dict[str, str] | None = None, profile: str = "cpu") -> dict[str, Any]:
@@ -35,22 +43,29 @@ def services() -> dict[str, Any]:
     return resolve()["services"]
 
 
+def instructions(path: Path) -> list[str]:
+    """The instructions of a Dockerfile, one a line, without comments."""
+    text = path.read_text().replace("\\\n", " ")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
 @pytest.fixture(scope="module")
 def dockerfile() -> list[str]:
-    """The instructions of the Dockerfile, one a line, without comments."""
-    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
-    return [line for line in text.splitlines() if line and not line.startswith("#")]
+    return instructions(ROOT / "Dockerfile")
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_is_a_valid_configuration(profile):
-    assert PROFILES[profile] in resolve(profile=profile)["services"]
+    assert set(PROFILES[profile]) <= set(resolve(profile=profile)["services"])
 
 
 def test_every_service_waits_for_its_own_profile(services):
-    assert {name: service["profiles"] for name, service in services.items()} == {
-        service: [profile] for profile, service in PROFILES.items()
+    members = {profile: set(names) for profile, names in PROFILES.items()}
+    found = {
+        profile: {name for name, service in services.items() if profile in service["profiles"]}
+        for profile in {each for service in services.values() for each in service["profiles"]}
     }
+    assert found == members
 
 
 def test_images_are_pinned_to_one_triton_release(services, dockerfile):
@@ -62,7 +77,7 @@ def test_images_are_pinned_to_one_triton_release(services, dockerfile):
     assert services["perf"]["image"] == f"nvcr.io/nvidia/tritonserver:{release}-py3-sdk"
 
 
-@pytest.mark.parametrize("name", PROFILES.values())
+@pytest.mark.parametrize("name", OURS)
 def test_container_has_no_more_rights_than_it_needs(services, name):
     service = services[name]
     assert not service["user"].startswith(("0", "root"))
@@ -71,7 +86,8 @@ def test_container_has_no_more_rights_than_it_needs(services, name):
     assert "no-new-privileges:true" in service["security_opt"]
     assert "privileged" not in service
     assert service.get("network_mode") != "host"
-    assert all(volume.endswith(":ro") for volume in service["volumes"])
+    kept = [volume for volume in service["volumes"] if not volume.startswith("gateway-data:")]
+    assert all(volume.endswith(":ro") for volume in kept)
     assert service["mem_limit"] == service["memswap_limit"]
 
 
@@ -128,15 +144,44 @@ def test_image_runs_without_root_and_keeps_nvidias_entrypoint(dockerfile):
 
 
 def test_every_copied_file_exists_and_reaches_the_builder(dockerfile):
-    sources = [line.split()[1] for line in dockerfile if line.startswith("COPY")]
-    kept = {
-        line.removeprefix("!")
-        for line in (ROOT / ".dockerignore").read_text().splitlines()
-        if line[:1] == "!"
-    }
-    assert sources
-    assert set(sources) == kept
-    assert all((ROOT / source).is_file() for source in sources)
+    both = [*dockerfile, *instructions(ROOT / "deploy" / "gateway.Dockerfile")]
+    sources = {line.split()[1] for line in both if line.startswith("COPY")}
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert sources == {line.removeprefix("!") for line in ignored if line[:1] == "!"}
+    assert all((ROOT / source).exists() for source in sources)
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_every_part_of_the_whole_is_pinned_limited_and_watched(services, name):
+    service = services[name]
+    assert re.search(r":v?\d[\w.-]*$", service["image"]), service["image"]
+    assert "mem_limit" in service
+    assert service["restart"] == "unless-stopped"
+    assert "healthcheck" in service
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_replicas_are_reached_through_the_balancer_only(services):
+    for name in ("triton-replica", "triton-replica-gpu"):
+        assert not services[name].get("ports")
+        assert "triton" in services[name]["networks"]["default"]["aliases"]
+    assert services["haproxy"]["environment"]["TRITON_DNS"] == "triton"
+
+
+def test_balancer_gets_every_variable_that_its_file_reads(services):
+    text = (ROOT / "deploy" / "haproxy" / "haproxy.cfg").read_text()
+    text = re.sub(r"\.if defined\(TLS_CERTIFICATE\).*?\.endif", "", text, flags=re.S)
+    read = {name for name in re.findall(r"\$\{(\w+)\}", text) if not re.match(r"TRITON_\d", name)}
+    assert set(services["haproxy"]["environment"]) == read
+
+
+def test_gateway_and_worker_share_the_broker_and_the_store(services):
+    gateway, worker = services["gateway"], services["worker"]
+    assert gateway["environment"] == worker["environment"]
+    assert gateway["image"] == worker["image"]
+    assert gateway["volumes"] == worker["volumes"]
+    assert "@rabbitmq:5672" in gateway["environment"]["BROKER_URL"]
 
 
 def test_image_installs_the_versions_of_the_servers_lock_file_by_hash(dockerfile):
