@@ -14,7 +14,6 @@ from serving.onnxruntime_backend.settings import BatchInput, ConfigError, Settin
 Request = Mapping[str, np.ndarray]
 Outputs = dict[str, np.ndarray]
 Outcome = Outputs | Exception
-Answer = Callable[[int, Outcome], None]  # to the request of that number; called once, from any thread
 
 
 class RequestError(ValueError):

@@ -7,20 +7,27 @@ client gets a sentence without paths or stack traces.
 import json
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from serving.onnxruntime_backend.batching import Answer, Outcome, Request, RequestError, check_batch_inputs
+from serving.onnxruntime_backend.asked import read_parameters
+from serving.onnxruntime_backend.batching import Outcome, RequestError, check_batch_inputs
 from serving.onnxruntime_backend.cores import usable_cores
+from serving.onnxruntime_backend.limits import read_limits
+from serving.onnxruntime_backend.memory import available_memory
+from serving.onnxruntime_backend.request_queue import Cancelled, Unavailable
 from serving.onnxruntime_backend.settings import ConfigError, parse_settings
+from serving.onnxruntime_backend.tickets import Ticket
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-COUNTED_EVERY = 0.5  # seconds
+REPORTED_EVERY, DRAINED_WITHIN = 0.5, 60.0  # seconds
 FAILED = "the model failed on this request; the server's log says why"
+# Clients retry what is unavailable (HTTP 503, gRPC UNAVAILABLE).
+CODES = {RequestError: "INVALID_ARG", Cancelled: "CANCELLED", Unavailable: "UNAVAILABLE"}
 
 
 class TritonPythonModel:
@@ -40,7 +47,7 @@ class TritonPythonModel:
         """Load the model. Raises with a one-line message that Triton shows in its log."""
         # Here, because auto-completion runs in a process of its own, which has no use for ONNX Runtime.
         from serving.onnxruntime_backend.runner import Runner
-        from serving.onnxruntime_backend.session import intra_op_threads, open_session, run_options
+        from serving.onnxruntime_backend.session import intra_op_threads, lanes, open_session, run_options
         from serving.onnxruntime_backend.signature import check_signature
 
         try:
@@ -48,71 +55,85 @@ class TritonPythonModel:
             check_batch_inputs(self.settings.batch_inputs, self.settings.inputs)
             path = Path(args["model_repository"], args["model_version"], self.settings.filename)
             kind, device = args["model_instance_kind"], int(args["model_instance_device_id"])
-            load = partial(open_session, path, self.settings, kind, device)
             threads = intra_op_threads(self.settings, usable_cores())
-            self.runner = Runner(self.settings, threads, load, run_options(self.settings), cut=kind != "GPU")
+            self.runner = Runner(
+                self.settings,
+                threads,
+                partial(open_session, path, self.settings, kind, device),
+                run_options(self.settings),
+                cut=kind != "GPU",
+                lanes=lanes(self.settings, threads, path, available_memory()),
+                limits=read_limits(self.settings),
+            )
             check_signature(
                 self.settings, self.runner.session.get_inputs(), self.runner.session.get_outputs()
             )
         except ConfigError as error:
             raise pb_utils.TritonModelException(str(error)) from None
-        self.output_names = [tensor.name for tensor in self.settings.outputs]
         self.ended = threading.Event()
-        self.counter = threading.Thread(target=self._count_runs, args=(args,), daemon=True)
-        self.counter.start()
+        labels = {"model": args["model_name"], "version": args["model_version"]}
+        self.reporter = threading.Thread(target=self._report, args=(labels,), daemon=True)
+        self.reporter.start()
 
-    def execute(self, requests: list[Any]) -> list[None]:
-        """Every request is answered through its sender, some of them after this has returned."""
-        senders = [request.get_response_sender() for request in requests]
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Let requests into the queue, and return at once.
 
-        def answer(number: int, outcome: Outcome) -> None:
-            senders[number].send(_response(outcome), FINAL)
+        What is refused is answered by the return value, the rest through senders when it is done.
+        """
+        responses: list[Any] = [None] * len(requests)
+        tickets = {}
+        for number, request in enumerate(requests):
+            try:
+                tickets[number] = self._ticket(request)
+            except Exception as error:
+                responses[number] = _response(error)
+        refusals = self.runner.submit(list(tickets.values()))
+        for number, refusal in zip(tickets, refusals, strict=True):
+            if refusal:
+                responses[number] = _response(refusal)
+        return responses
 
-        asked = {name for request in requests for name in request.requested_output_names()}
-        names = [name for name in self.output_names if name in asked]
-        self.runner.run(_unpack(requests, answer), names, answer)
-        return [None] * len(requests)
+    def _ticket(self, request: Any) -> Ticket:
+        inputs = {each.name(): each.as_numpy() for each in request.inputs()}
+        asked = read_parameters(request.parameters(), request.timeout())
+        sender = request.get_response_sender()
+        return Ticket(
+            inputs,
+            self.runner.ticket_sizes(inputs),
+            request.requested_output_names(),
+            lambda outcome: sender.send(_response(outcome), FINAL),
+            asked.background,
+            asked.timeout,
+            sender.is_cancelled,
+        )
 
     def finalize(self) -> None:
-        """Stop counting; Triton has waited for the last answers."""
+        """Answer what waits, and stop."""
+        self.runner.stop(DRAINED_WITHIN)
         self.ended.set()
-        self.counter.join()
+        self.reporter.join()
 
-    def _count_runs(self, args: Mapping[str, str]) -> None:
-        """Keep a metric of the runs' time; not in `execute`, which each change would delay."""
+    def _report(self, labels: dict[str, str]) -> None:
+        """Keep the metrics; not in `execute`, which each change would delay."""
+        from serving.onnxruntime_backend.metrics import Metrics
+
         try:
-            family = pb_utils.MetricFamily(
-                name="onnxruntime_run_core_us",
-                description="Time of ONNX Runtime's runs times the threads of each, in microseconds",
-                kind=pb_utils.MetricFamily.COUNTER,
-            )
+            metrics = Metrics(self.runner, labels)
         except pb_utils.TritonModelException:  # a server without metrics
             return
-        metric = family.Metric(labels={"model": args["model_name"], "version": args["model_version"]})
-        while not self.ended.wait(COUNTED_EVERY):
-            metric.increment(1e6 * self.runner.load.take_core_seconds())
+        while not self.ended.wait(REPORTED_EVERY):
+            metrics.update()
 
 
-def _unpack(requests: Sequence[Any], answer: Answer) -> list[tuple[int, Request]]:
-    """Numbered inputs of the requests; one whose inputs cannot be read is answered with the error."""
-    batch: list[tuple[int, Request]] = []
-    for number, request in enumerate(requests):
+def _response(outcome: Outcome) -> Any:
+    if not isinstance(outcome, Exception):
         try:
-            batch.append((number, {each.name(): each.as_numpy() for each in request.inputs()}))
-        except Exception as error:
-            answer(number, error)
-    return batch
-
-
-def _response(answer: Outcome) -> Any:
-    if not isinstance(answer, Exception):
-        try:
-            return pb_utils.InferenceResponse([pb_utils.Tensor(*output) for output in answer.items()])
+            return pb_utils.InferenceResponse([pb_utils.Tensor(*output) for output in outcome.items()])
         except Exception as error:  # without an answer the client would wait for ever
-            answer = error
-    if isinstance(answer, RequestError):
-        return pb_utils.InferenceResponse(
-            error=pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)
-        )
-    pb_utils.Logger.log_error("".join(traceback.format_exception(answer)))
+            outcome = error
+    for kind, code in CODES.items():
+        if isinstance(outcome, kind):
+            refusal = pb_utils.TritonError(str(outcome), getattr(pb_utils.TritonError, code))
+            return pb_utils.InferenceResponse(error=refusal)
+    pb_utils.Logger.log_error("".join(traceback.format_exception(outcome)))
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(FAILED, pb_utils.TritonError.INTERNAL))

@@ -1,39 +1,49 @@
-"""Runs the model on batches of requests and answers each request as soon as its rows are done.
+"""Runs the model on what waits: a thread for each session, all of them fed from one queue.
 
-Triton may batch requests in any way, and batch items do not know of each other, so a ragged batch may be cut
-anywhere between rows; :mod:`plan` says where that pays. A rectangular batch goes to the model whole.
+Batch items do not know of each other, so where a model takes a ragged batch, rows of any requests may share a
+run; :mod:`plan` says which do well together. Other models get the requests whole, as many together as fit.
 """
 
+import sys
 import threading
-from collections import defaultdict
+import time
+import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from copy import deepcopy
 
-import numpy as np
 import onnxruntime as ort
 
-from serving.onnxruntime_backend.batching import Answer, Outcome, Request, gather, scatter
+from serving.onnxruntime_backend.batching import Outcome, Request, gather, rows, scatter
+from serving.onnxruntime_backend.limits import Limits
+from serving.onnxruntime_backend.line import Piece
 from serving.onnxruntime_backend.load import Load
-from serving.onnxruntime_backend.plan import Plan, plan_runs
+from serving.onnxruntime_backend.plan import plan_runs
+from serving.onnxruntime_backend.rate import Rate
+from serving.onnxruntime_backend.request_queue import (
+    Cancelled,
+    Expired,
+    Refused,
+    RequestQueue,
+    Totals,
+    Waiting,
+)
 from serving.onnxruntime_backend.settings import Settings
-from serving.onnxruntime_backend.workers import Workers
+from serving.onnxruntime_backend.tickets import Ticket
 
 # Batch inputs whose values for a row do not depend on the other rows.
 ROWWISE = {"BATCH_ITEM_SHAPE", "BATCH_ITEM_SHAPE_FLATTEN"}
-
-
-@dataclass(frozen=True)
-class Piece:
-    """What is not cut further: a row of the request number `owner`, or the whole of it."""
-
-    owner: int
-    inputs: Request
+# What a run is chosen from: so many tokens that are due first. More would find rows of closer lengths, and
+# let each wait longer for the run that suits it.
+WINDOW = 8192
+# A request that has waited so long (seconds) may have lost its client. Asking Triton takes 0.1 ms.
+WORTH_ASKING = 0.05
 
 
 class Runner:
     """One model instance. `open_session(threads)` loads the model: once for runs on all `threads` and, where
-    batches are cut, once more for each thread. `cut=False` runs every batch whole, as a GPU wants it.
+    batches are cut, once more for each of `lanes` that run side by side on a share of the threads.
+
+    `cut=False` runs requests whole, as a GPU wants it.
     """
 
     def __init__(
@@ -43,70 +53,160 @@ class Runner:
         open_session: Callable[[int], ort.InferenceSession],
         options: ort.RunOptions | None = None,
         cut: bool = True,
+        lanes: int | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.settings, self.threads, self.options = settings, threads, options
         self.session = open_session(threads)
         self.source = ragged_source(settings) if cut else None
-        side_by_side = threads if self.source and threads > 1 else 0
-        self.workers = Workers([open_session(1) for _ in range(side_by_side)])
+        self.lanes = min(lanes or threads, threads) if self.source else 1
+        self.width = threads // self.lanes  # threads of a lane
         self.load = Load()
+        self.queue = RequestQueue(limits or Limits(), Rate(threads), time.monotonic)
+        self._changed = threading.Condition()
+        self._running, self._alone, self._stopped = (
+            0,
+            False,
+            False,
+        )  # runs under way; on all threads; for good
+        sessions = [open_session(self.width) for _ in range(self.lanes)] if self.lanes > 1 else [self.session]
+        self._workers = [threading.Thread(target=self._work, args=(each,), daemon=True) for each in sessions]
+        for worker in self._workers:
+            worker.start()
 
-    def run(self, batch: Sequence[tuple[int, Request]], names: Sequence[str], answer: Answer) -> None:
-        """Answer every numbered request with its outputs or an error, as soon as its last row is done.
+    def ticket_sizes(self, request: Request) -> list[int]:
+        """Tokens of each row that may be run apart; of the whole request where it is not cut."""
+        if self.source is None or self.source not in request:
+            return [max(1, max((array.size for array in request.values()), default=1))]
+        ids = request[self.source]
+        return [ids[0].size] * len(ids) if len(ids) > 1 else [ids.size]
 
-        Returns when a core has nothing to do, so that it gets the next batch; runs of this one may still be
-        under way then. A run that fails is repeated piece by piece, so that a failure costs only the request
-        that causes it.
-        """
-        if not batch:
-            return
-        self.load.arrive()
-        pieces = [piece for owner, request in batch for piece in self._cut(owner, request)]
-        plan = self._plan(pieces)
-        if self._takes_all_threads(plan):
-            board = _Board(pieces, answer)
-            for run in plan.runs:
-                self._perform(board, run, names, self.threads, self.session)
-        else:
-            board = _Board([_copy(piece) for piece in pieces], answer)
-            self.workers.submit(partial(self._perform, board, run, names, 1) for run in plan.runs)
-        self.load.leave()
+    def submit(self, tickets: Sequence[Ticket]) -> list[Refused | None]:
+        """Let requests in, or not, at once. Those that are in are answered from other threads."""
+        with self._changed:
+            if self._running or self.queue or len(tickets) > 1:
+                self.load.meet()
+            refusals = [self._offer(ticket) for ticket in tickets]
+            self._changed.notify_all()
+        return refusals
 
-    def _cut(self, owner: int, request: Request) -> list[Piece]:
-        if self.source is None or self.source not in request or len(request[self.source]) < 2:
-            return [Piece(owner, request)]
-        rows = range(len(request[self.source]))
-        return [Piece(owner, {name: array[row : row + 1] for name, array in request.items()}) for row in rows]
+    def _offer(self, ticket: Ticket) -> Refused | None:
+        try:
+            self.queue.offer(ticket)
+        except Refused as refusal:
+            return refusal
+        return None
 
-    def _plan(self, pieces: Sequence[Piece]) -> Plan:
-        if self.source is None or any(self.source not in piece.inputs for piece in pieces):
-            return Plan((tuple(range(len(pieces))),), side_by_side=False)
-        return plan_runs([piece.inputs[self.source].size for piece in pieces], self.threads)
+    def snapshot(self) -> tuple[Waiting, Totals, float]:
+        """What waits, what has become of requests so far, and the measured tokens a second."""
+        with self._changed:
+            return self.queue.waiting(), deepcopy(self.queue.totals), self.queue.rate.tokens_per_second
 
-    def _takes_all_threads(self, plan: Plan) -> bool:
-        """Whether the runs take turns on all threads, not one thread each.
+    def stop(self, seconds: float) -> None:
+        """Refuse what comes, answer what waits, and end; what is left after so long is given up."""
+        with self._changed:
+            self.queue.stop()
+            self._stopped = True
+            self._changed.notify_all()
+        deadline = time.monotonic() + seconds
+        for worker in self._workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+
+    def _work(self, session: ort.InferenceSession) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._alone and (self.queue or self._stopped))
+                if not self.queue:
+                    return
+                late = self.queue.expire()
+                pieces, alone = self._choose() if self.queue else ([], False)
+                self._begin(pieces, alone)
+            for ticket in late:
+                ticket.end(Expired("the deadline of this request passed before an answer was ready"))
+            outcomes = self._perform(
+                pieces, *((self.session, self.threads) if alone else (session, self.width))
+            )
+            self._finish(pieces)
+            for piece, outcome in outcomes:
+                piece.ticket.post(piece.row, outcome)
+
+    def _begin(self, pieces: Sequence[Piece], alone: bool) -> None:
+        self.queue.take(pieces)
+        self._running += 1
+        self._alone = alone
+
+    def _finish(self, pieces: Sequence[Piece]) -> None:
+        """Before the answers are sent: a lone client's next request must not meet this one."""
+        with self._changed:
+            self.queue.done(pieces)
+            self._running -= 1
+            self._alone = False
+            self._changed.notify_all()
+
+    def _choose(self) -> tuple[list[Piece], bool]:
+        """The run that holds what is due first, and whether it gets all threads.
 
         A lone row answers sooner on all threads, but two rows are done sooner on one each.
         """
-        if self.source is None or self.threads == 1:
-            return True
-        return self.load.is_light() and not plan.side_by_side
+        if self.source is None:
+            return self._whole_requests(), False
+        due = self.queue.first(WINDOW, self.settings.max_batch_size)
+        plan = plan_runs([piece.tokens for piece in due], self.lanes)
+        run = next(run for run in plan.runs if 0 in run)
+        alone = not self._running and self.load.is_light() and not plan.side_by_side
+        return [due[number] for number in run], alone and self.lanes > 1
+
+    def _whole_requests(self) -> list[Piece]:
+        """The first request, and those after it that fit into a run with it."""
+        first, *others = self.queue.first(sys.maxsize, max(1, self.settings.max_batch_size))
+        room = self.settings.max_batch_size - rows(first.ticket.inputs, self.settings)
+        run = [first]
+        for piece in others:
+            size = rows(piece.ticket.inputs, self.settings)
+            if size <= room and self._alike(first.ticket.inputs, piece.ticket.inputs):
+                run.append(piece)
+                room -= size
+        return run
+
+    def _alike(self, one: Request, other: Request) -> bool:
+        ragged = {tensor.name for tensor in self.settings.inputs if tensor.ragged}
+        return one.keys() == other.keys() and all(
+            name in ragged or one[name].shape[1:] == other[name].shape[1:] for name in one
+        )
 
     def _perform(
-        self,
-        board: "_Board",
-        run: tuple[int, ...],
-        names: Sequence[str],
-        threads: int,
-        session: ort.InferenceSession,
-    ) -> None:
+        self, pieces: Sequence[Piece], session: ort.InferenceSession, threads: int
+    ) -> list[tuple[Piece, Outcome]]:
+        """Run the model on the pieces that somebody waits for; never raises."""
+        pieces = self._without_gone(pieces)
+        if not pieces:
+            return []
+        asked = {name for piece in pieces for name in piece.ticket.names}
+        names = [tensor.name for tensor in self.settings.outputs if tensor.name in asked]
+        inputs = [piece.ticket.piece(piece.row) for piece in pieces]
+        began = time.monotonic()
         with self.load.run(threads):
-            outcomes = self._attempt(session, [board.pieces[number].inputs for number in run], names)
-        board.post(run, outcomes)
+            outcomes = self._attempt(session, inputs, names)
+        with self._changed:
+            core_seconds = threads * (time.monotonic() - began)
+            self.queue.rate.record(sum(piece.tokens for piece in pieces), core_seconds)
+        return list(zip(pieces, outcomes, strict=True))
+
+    def _without_gone(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
+        """Only the pieces whose requests somebody waits for."""
+        now = time.monotonic()
+        asked = {piece.ticket for piece in pieces if now - piece.ticket.arrived > WORTH_ASKING}
+        gone = {ticket for ticket in asked if _is_gone(ticket)}
+        for ticket in gone:
+            with self._changed:
+                self.queue.cancel(ticket)
+            ticket.end(Cancelled("the request was cancelled"))
+        return [piece for piece in pieces if piece.ticket not in gone] if gone else pieces
 
     def _attempt(
         self, session: ort.InferenceSession, inputs: list[Request], names: Sequence[str]
     ) -> Sequence[Outcome]:
+        """A run that fails is repeated one by one, so that it costs only the request that causes it."""
         try:
             values = session.run(names, gather(inputs, self.settings), self.options)
             return scatter(dict(zip(names, values, strict=True)), inputs, self.settings)
@@ -116,49 +216,16 @@ class Runner:
             return [outcome for each in inputs for outcome in self._attempt(session, [each], names)]
 
 
-class _Board:
-    """Outcomes of a batch's pieces; answers a request when the last of its own is posted."""
-
-    def __init__(self, pieces: Sequence[Piece], answer: Answer) -> None:
-        self.pieces = pieces
-        self._numbers: dict[int, list[int]] = defaultdict(list)  # of the pieces of each owner, in their order
-        for number, piece in enumerate(pieces):
-            self._numbers[piece.owner].append(number)
-        self._missing = {owner: len(numbers) for owner, numbers in self._numbers.items()}
-        self._outcomes: dict[int, Outcome] = {}
-        self._answer, self._lock = answer, threading.Lock()
-
-    def post(self, run: Sequence[int], outcomes: Sequence[Outcome]) -> None:
-        """The outcomes of these pieces."""
-        owners = [self.pieces[number].owner for number in run]
-        with self._lock:
-            self._outcomes.update(zip(run, outcomes, strict=True))
-            for owner in owners:
-                self._missing[owner] -= 1
-            done = [owner for owner in dict.fromkeys(owners) if not self._missing[owner]]
-        for owner in done:
-            self._answer(owner, _join([self._outcomes[number] for number in self._numbers[owner]]))
-
-
-def _copy(piece: Piece) -> Piece:
-    """For a run that may outlast `execute`: Triton may use the inputs' shared memory again after that."""
-    return Piece(piece.owner, {name: array.copy() for name, array in piece.inputs.items()})
+def _is_gone(ticket: Ticket) -> bool:
+    try:
+        return ticket.is_gone()
+    except Exception:  # Triton could not be asked
+        traceback.print_exc()
+        return False
 
 
 def ragged_source(settings: Settings) -> str | None:
-    """The input whose row lengths say what a row costs; None where a batch has to be run as it came."""
+    """The input whose row lengths say what a row costs; None where a request has to be run whole."""
     ragged = [tensor.name for tensor in settings.inputs if tensor.ragged]
     rowwise = {each.kind for each in settings.batch_inputs} <= ROWWISE and not settings.batch_outputs
     return ragged[0] if ragged and rowwise and settings.max_batch_size else None
-
-
-def _join(parts: Sequence[Outcome]) -> Outcome:
-    """A request's rows put together again, or the first error among them."""
-    outputs = []
-    for part in parts:
-        if isinstance(part, Exception):
-            return part
-        outputs.append(part)
-    if len(outputs) == 1:
-        return outputs[0]
-    return {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}

@@ -5,6 +5,7 @@ and 64-bit integers arrive as strings. Parameters keep the names and values that
 gives them.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -79,6 +80,17 @@ class Settings:
             raise ConfigError(
                 f"{self.name}: parameter '{key}' must be a whole number, not '{text}'"
             ) from None
+
+    def positive(self, key: str, default: float) -> float:
+        """Number parameter above 0, `default` when absent. Raises ConfigError for anything else."""
+        text = self.parameters.get(key, str(default))
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
+            raise ConfigError(f"{self.name}: parameter '{key}' must be a number above 0, not '{text}'")
+        return value
 
     def flag(self, key: str) -> bool | None:
         """Boolean parameter in the C++ backend's spelling (1, 0, true, false); None when absent."""

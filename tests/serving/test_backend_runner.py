@@ -1,19 +1,24 @@
-"""How the backend cuts a batch into runs, with a session that adds up rows in place of a model."""
+"""How the backend runs what waits, with a session that adds up rows in place of a model."""
 
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
+from serving.onnxruntime_backend import load
 from serving.onnxruntime_backend.batching import Outcome, Request
+from serving.onnxruntime_backend.limits import Limits
 from serving.onnxruntime_backend.load import MEMORY, Load
 from serving.onnxruntime_backend.plan import LARGEST, plan_runs
-from serving.onnxruntime_backend.runner import Runner, ragged_source
+from serving.onnxruntime_backend.request_queue import Cancelled, Expired, Refused
+from serving.onnxruntime_backend.runner import WORTH_ASKING, Runner, ragged_source
 from serving.onnxruntime_backend.settings import parse_settings
-from serving.onnxruntime_backend.workers import Workers
+from serving.onnxruntime_backend.tickets import NOT_TOGETHER, Ticket
 
 BAD = -1
 
@@ -50,10 +55,15 @@ class Sums:
     """A runner over Summing sessions that share one log."""
 
     def __init__(
-        self, settings: dict, threads: int, cut: bool = True, session: type[Summing] = Summing
+        self,
+        settings: dict,
+        threads: int,
+        session: type[Summing] = Summing,
+        **more: Any,
     ) -> None:
         self.runs: list[tuple[int, list[int]]] = []
-        self.runner = Runner(parse_settings(settings), threads, lambda n: session(n, self.runs), cut=cut)
+        more = {"limits": Limits(seconds=1000)} | more
+        self.runner = Runner(parse_settings(settings), threads, lambda n: session(n, self.runs), **more)
 
     def __call__(self, batch: Sequence[Request]) -> dict[int, Outcome]:
         """Every answer, in the order in which they came."""
@@ -62,8 +72,16 @@ class Sums:
         wait_until(lambda: len(answers) == len(batch))
         return answers
 
-    def start(self, batch: Sequence[Request], answer: Callable[[int, Outcome], None]) -> None:
-        self.runner.run(list(enumerate(batch)), ["sum"], answer)
+    def start(
+        self, batch: Sequence[Request], answer: Callable[[int, Outcome], None], **more: Any
+    ) -> list[Refused | None]:
+        """Requests that come at once."""
+        return self.runner.submit(
+            [self.ticket(request, partial(answer, number), **more) for number, request in enumerate(batch)]
+        )
+
+    def ticket(self, request: Request, answer: Callable[[Outcome], None], **more: Any) -> Ticket:
+        return Ticket(request, self.runner.ticket_sizes(request), ["sum"], answer, **more)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -93,8 +111,17 @@ def test_a_single_row_runs_on_all_threads() -> None:
     assert sums.runs == [(2, [400])]
 
 
+@pytest.fixture
+def long_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that have met are expected to meet again; these runs are too short to be remembered."""
+    monkeypatch.setattr(load, "MEMORY", 1e9)
+
+
+@pytest.mark.usefixtures("long_memory")
 def test_equal_rows_run_side_by_side_on_one_thread_each() -> None:
     sums = Sums(config(), 2)
+    sums(requests_of((1, 20)))
+    sums.runs.clear()
     sums(requests_of((1, 400), (3, 400)))
     assert sums.runs == [(1, [400])] * 4
 
@@ -123,11 +150,12 @@ def test_a_failure_costs_only_the_request_that_causes_it(threads: int, length: i
         np.testing.assert_array_equal(answers[number]["sum"][:, 0], batch[number]["ids"].sum(axis=1))
 
 
-def test_a_request_is_answered_before_the_batch_is_done() -> None:
+def test_a_request_is_answered_before_the_others_are_done() -> None:
     sums, done = Sums(config(), 1), []
     batch = requests_of((1, 500), (2, 300), (1, 100))
     sums.start(batch, lambda number, _: done.append((number, len(sums.runs))))
-    assert done == [(0, 1), (1, 3), (2, 3)]
+    wait_until(lambda: len(done) == 3)
+    assert done[0][1] < done[1][1] <= done[2][1]
 
 
 def test_runs_side_by_side_overlap_on_sessions_of_their_own() -> None:
@@ -155,9 +183,12 @@ class Gated(Summing):
         return super().run(names, feeds, options)
 
 
-def test_a_free_core_gets_the_next_batch_while_a_run_is_under_way() -> None:
+@pytest.mark.usefixtures("long_memory")
+def test_a_free_core_takes_what_comes_while_a_run_is_under_way() -> None:
     Gated.gate.clear()
     sums, answers = Sums(config(), 2, session=Gated), {}
+    sums(requests_of((1, 20)))
+    sums.runs.clear()
     sums.start(requests_of((1, 290), (1, 400)), lambda number, _: answers.setdefault(("first", number), None))
     sums.start(requests_of((1, 100)), lambda number, _: answers.setdefault(("second", number), None))
     wait_until(lambda: ("second", 0) in answers)
@@ -167,46 +198,174 @@ def test_a_free_core_gets_the_next_batch_while_a_run_is_under_way() -> None:
     assert {threads for threads, _ in sums.runs} == {1}
 
 
-def test_a_row_alone_takes_all_threads_again_when_no_batches_have_met_for_some_runs() -> None:
+def test_a_row_alone_takes_all_threads_again_when_no_requests_have_met_for_some_runs() -> None:
     sums = Sums(config(), 2)
     sums.runner.load._met = time.monotonic() + 3600
     sums(requests_of((1, 400)))
     sums.runner.load._met = time.monotonic() - 3600
-    time.sleep(0.01)  # a batch that comes at once has been waiting
+    wait_until(lambda: not sums.runner._running)
     sums(requests_of((1, 400)))
     assert [threads for threads, _ in sums.runs] == [1, 2]
 
 
-def test_load_is_light_until_batches_meet_and_again_after_some_runs() -> None:
-    load = Load()
-    load.arrive()
-    assert load.is_light()
-    with load.run(2):
-        time.sleep(0.02)
-        load.arrive()  # beside a run
-    assert not load.is_light()
-    wait_until(load.is_light)
-    load.leave()
-    load.arrive()  # at once: it has been waiting
-    assert not load.is_light()
-    assert load._duration * MEMORY > 0.05
+def test_load_is_light_until_requests_meet_and_again_after_some_runs() -> None:
+    now = 0.0
+    busy = Load(lambda: now)
+    assert busy.is_light()
+    with busy.run(2):
+        now = 0.02
+    busy.meet()
+    assert not busy.is_light()
+    now += MEMORY * 0.02 - 0.001
+    assert not busy.is_light()
+    now += 0.002
+    assert busy.is_light()
+
+
+@pytest.mark.usefixtures("long_memory")
+def test_requests_meet_when_one_comes_while_another_runs() -> None:
+    Gated.gate.clear()
+    sums, answers = Sums(config(), 2, session=Gated), {}
+    sums(requests_of((1, 20)))
+    sums.start(requests_of((1, 400)), answers.__setitem__)
+    assert sums.runner.load.is_light()
+    sums.start(requests_of((1, 300)), answers.__setitem__)
+    assert not sums.runner.load.is_light()
+    Gated.gate.set()
 
 
 def test_core_seconds_count_each_thread_once() -> None:
-    load = Load()
-    with load.run(2):
-        time.sleep(0.05)
-    with load.run(1):
-        time.sleep(0.05)
-    assert 0.15 <= load.take_core_seconds() < 1
-    assert load.take_core_seconds() == 0
+    now = 0.0
+    busy = Load(lambda: now)
+    with busy.run(2):
+        now += 0.05
+    with busy.run(1):
+        now += 0.05
+    assert busy.take_core_seconds() == pytest.approx(0.15)
+    assert busy.take_core_seconds() == 0
 
 
-def test_a_worker_outlives_a_job_that_raises(capfd: pytest.CaptureFixture[str]) -> None:
-    workers, done = Workers([None]), []  # type: ignore[list-item]
-    workers.submit([lambda session: 1 / 0, lambda session: done.append(1)])
-    assert done == [1]
-    assert "ZeroDivisionError" in capfd.readouterr().err
+def test_an_answer_that_cannot_be_sent_costs_no_other_request(capfd: pytest.CaptureFixture[str]) -> None:
+    """As when no shared memory is left: all 32 share a run, and the first answers fail."""
+    sums, answers = Sums(config(), 2), {}
+
+    def answer(number: int, outcome: Outcome) -> None:
+        if number < 16 and not isinstance(outcome, Exception):
+            raise RuntimeError("no shared memory")
+        answers[number] = outcome
+
+    batch = requests_of(*[(1, 10)] * 32)
+    sums.start(batch, answer)
+    wait_until(lambda: len(answers) == 32)
+    for number, request in enumerate(batch[16:], start=16):
+        np.testing.assert_array_equal(answers[number]["sum"][:, 0], request["ids"].sum(axis=1))
+    assert {str(answers[number]) for number in range(16)} == {"the answer could not be sent"}
+    assert "no shared memory" in capfd.readouterr().err
+    assert len(sums(batch)) == 32  # the workers live on
+
+
+def test_a_request_that_cannot_even_be_told_of_its_failure_costs_no_other_one() -> None:
+    sums, answers = Sums(config(), 1), {}
+
+    def answer(number: int, outcome: Outcome) -> None:
+        if number == 0:
+            raise RuntimeError("no shared memory")
+        answers[number] = outcome
+
+    sums.start(requests_of((1, 10), (1, 10)), answer)
+    wait_until(lambda: 1 in answers)
+
+
+class Wide(Summing):
+    """Outputs that are wider with each run."""
+
+    def run(self, names: Sequence[str], feeds: dict, options: None) -> list[np.ndarray]:
+        (sums,) = super().run(names, feeds, options)
+        return [np.repeat(sums, len(self.runs), axis=1)]
+
+
+def test_rows_whose_outputs_do_not_fit_together_are_answered_with_an_error() -> None:
+    sums = Sums(config(), 1, session=Wide)
+    answers = sums(requests_of((3, 200), (1, 100)))
+    assert str(answers[0]) == NOT_TOGETHER
+    assert not isinstance(answers[1], Exception)
+
+
+def test_what_does_not_get_in_is_refused_at_once_and_never_answered() -> None:
+    Gated.gate.clear()
+    sums, answers = Sums(config(), 1, session=Gated, limits=Limits(requests=2)), {}
+    refusals = sums.start(requests_of(*[(1, 400)] * 5), answers.__setitem__)
+    Gated.gate.set()
+    wait_until(lambda: len(answers) == refusals.count(None))
+    refused = [number for number, refusal in enumerate(refusals) if refusal]
+    assert len(refused) >= 2
+    assert not answers.keys() & set(refused)
+
+
+def test_a_request_whose_deadline_has_passed_is_answered_so_and_not_run() -> None:
+    Gated.gate.clear()
+    sums, answers = Sums(config(), 1, session=Gated), {}
+    sums.start(requests_of((1, 400)), answers.__setitem__)
+    wait_until(lambda: sums.runner._running == 1)
+    sums.start(requests_of((1, 100)), lambda _, outcome: answers.setdefault("late", outcome), timeout=0.01)
+    time.sleep(0.02)
+    Gated.gate.set()
+    wait_until(lambda: len(answers) == 2)
+    assert isinstance(answers["late"], Expired)
+    assert [lengths for _, lengths in sums.runs] == [[400]]
+
+
+def test_a_request_whose_client_is_gone_is_not_run() -> None:
+    Gated.gate.clear()
+    sums, answers = Sums(config(), 1, session=Gated), {}
+    sums.start(requests_of((1, 400)), answers.__setitem__)
+    wait_until(lambda: sums.runner._running == 1)
+    for name, gone in (("gone", True), ("there", False)):
+        cancelled = partial(bool, gone)
+        sums.start(requests_of((1, 100)), partial(_note, answers, name), is_cancelled=cancelled)
+    time.sleep(2 * WORTH_ASKING)
+    Gated.gate.set()
+    wait_until(lambda: len(answers) == 3)
+    assert isinstance(answers["gone"], Cancelled)
+    assert sums.runs == [(1, [400]), (1, [100])]
+    assert sums.runner.snapshot()[1].cancelled == 1
+
+
+def _note(answers: dict, name: str, _: int, outcome: Outcome) -> None:
+    answers[name] = outcome
+
+
+def test_a_runner_that_stops_answers_what_waits_and_refuses_what_comes() -> None:
+    Gated.gate.clear()
+    sums, answers = Sums(config(), 2, session=Gated), {}
+    sums.start(requests_of(*[(1, 400)] * 6), answers.__setitem__)
+    stopping = threading.Thread(target=sums.runner.stop, args=(10.0,))
+    stopping.start()
+    wait_until(lambda: sums.runner._stopped)
+    (refusal,) = sums.start(requests_of((1, 10)), answers.__setitem__)
+    Gated.gate.set()
+    stopping.join(10)
+    assert (len(answers), str(refusal)) == (6, "the server is stopping")
+
+
+def test_sessions_are_capped_and_share_the_threads() -> None:
+    opened: list[int] = []
+    Runner(parse_settings(config()), 8, lambda n: opened.append(n) or Summing(n), lanes=2)  # type: ignore[func-returns-value]
+    assert opened == [8, 4, 4]
+
+
+def test_whole_requests_share_a_run_only_with_their_like() -> None:
+    Gated.gate.clear()
+    sums, answers = Sums(config(ragged=False, size=4), 1, session=Gated), {}
+    sums.start(requests_of((1, 400)), lambda *_: None)
+    wait_until(lambda: sums.runner._running == 1)
+    batch = requests_of((2, 20), (1, 30), (1, 20), (2, 20), (1, 20))
+    sums.start(batch, answers.__setitem__)
+    Gated.gate.set()
+    wait_until(lambda: len(answers) == 5)
+    assert [lengths for _, lengths in sums.runs[1:]] == [[20] * 3, [30], [20] * 3]
+    for number, request in enumerate(batch):
+        np.testing.assert_array_equal(answers[number]["sum"][:, 0], request["ids"].sum(axis=1))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

@@ -6,8 +6,11 @@ import onnxruntime as ort
 import pytest
 
 from serving.onnxruntime_backend import cores
-from serving.onnxruntime_backend.batching import check_batch_inputs
-from serving.onnxruntime_backend.session import intra_op_threads, providers, session_options
+from serving.onnxruntime_backend.asked import Asked, read_parameters
+from serving.onnxruntime_backend.batching import RequestError, check_batch_inputs
+from serving.onnxruntime_backend.limits import Limits, read_limits
+from serving.onnxruntime_backend.memory import available_memory
+from serving.onnxruntime_backend.session import intra_op_threads, lanes, providers, session_options
 from serving.onnxruntime_backend.settings import ConfigError, Settings, parse_settings
 
 
@@ -133,3 +136,95 @@ def test_usable_cores_obey_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -
     for quota, expected in ((float("inf"), 6), (2.9, 2), (0.5, 1)):
         monkeypatch.setattr(cores, "cgroup_quota", lambda quota=quota: quota)
         assert cores.usable_cores() == expected
+
+
+def test_memory_is_what_the_machine_has_or_what_the_cgroup_leaves(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  9000 kB\nMemAvailable:   4000 kB\n")
+    (tmp_path / "proc").write_text("0::/pod\n")
+    folder = tmp_path / "fs" / "pod"
+    folder.mkdir(parents=True)
+    where = (tmp_path / "meminfo", tmp_path / "proc", tmp_path / "fs")
+    (folder / "memory.max").write_text("max\n")
+    (folder / "memory.current").write_text("1000\n")
+    assert available_memory(*where) == 4000 * 1024
+    (folder / "memory.max").write_text("5000\n")
+    assert available_memory(*where) == 4000
+    assert available_memory(tmp_path / "none", tmp_path / "none", tmp_path / "none") == float("inf")
+
+
+def test_memory_of_cgroup_version_1(tmp_path: Path) -> None:
+    (tmp_path / "proc").write_text("4:memory:/x\n")
+    folder = tmp_path / "memory" / "x"
+    folder.mkdir(parents=True)
+    (folder / "memory.limit_in_bytes").write_text("5000\n")
+    (folder / "memory.usage_in_bytes").write_text("6000\n")
+    assert available_memory(tmp_path / "none", tmp_path / "proc", tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory_mib", "parameters", "expected"),
+    [
+        (2, 4000, {}, 2),
+        (64, 100_000, {}, 16),
+        (64, 100_000, {"max_sessions": "64"}, 64),
+        (64, 4000, {}, 5),  # a quarter is 1000 MiB, a session takes twice the file's 100
+        (4, 10, {}, 1),
+    ],
+)
+def test_sessions_are_as_many_as_cores_the_cap_and_memory_allow(
+    cores: int, memory_mib: int, parameters: dict, expected: int, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.onnx"
+    with model.open("wb") as file:
+        file.truncate(100 << 20)
+    assert lanes(settings(parameters), cores, model, memory_mib * 2.0**20) == expected
+
+
+def test_limits_are_the_parameters_of_the_configuration() -> None:
+    given = {
+        "max_queue_seconds": "0.5",
+        "max_queue_requests": "7",
+        "max_queue_bytes": "1000",
+        "default_timeout_seconds": "9",
+        "background_share": "0.2",
+    }
+    assert read_limits(settings(given)) == Limits(0.5, 7, 1000, 9.0, 0.2)
+    assert read_limits(settings()) == Limits(2.0, 4096, 64 << 20, 60.0, 0.1)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "two", ""])
+def test_a_limit_that_is_no_number_above_0_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match="'max_queue_seconds' must be a number above 0, not"):
+        read_limits(settings({"max_queue_seconds": value}))
+
+
+def test_background_work_cannot_have_the_whole_server() -> None:
+    with pytest.raises(ConfigError, match=r"'background_share' must be less than 1, not 1\.0"):
+        read_limits(settings({"background_share": "1"}))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "timeout_us", "expected"),
+    [
+        ("", 0, Asked()),
+        ("{}", 500_000, Asked(timeout=0.5)),
+        ('{"background": true, "other": "x"}', 0, Asked(background=True)),
+        ('{"timeout": 250000}', 0, Asked(timeout=0.25)),
+        ('{"timeout": 250000}', 1_000_000, Asked(timeout=1.0)),
+    ],
+)
+def test_a_request_may_ask_for_the_background_and_set_a_deadline(
+    parameters: str, timeout_us: int, expected: Asked
+) -> None:
+    assert read_parameters(parameters, timeout_us) == expected
+
+
+@pytest.mark.parametrize("value", ["-5", '"soon"', "true", "[1]", "null"])
+def test_a_deadline_that_makes_no_sense_is_refused(value: str) -> None:
+    with pytest.raises(RequestError, match="'timeout' must be a number of microseconds above 0"):
+        read_parameters(f'{{"timeout": {value}}}')
+
+
+def test_background_is_true_or_false() -> None:
+    with pytest.raises(RequestError, match="'background' must be true or false"):
+        read_parameters('{"background": "yes"}')
