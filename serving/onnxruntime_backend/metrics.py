@@ -1,5 +1,6 @@
 """What the server's metrics page says of a model: its runs, and its queue."""
 
+import ctypes
 from collections import Counter
 from typing import Any
 
@@ -30,7 +31,8 @@ class Metrics:
             name: pb_utils.MetricFamily(name=f"onnxruntime_{name}", description=description, kind=kind)
             for name, (kind, description) in FAMILIES.items()
         }
-        self._families = families  # a metric does not outlive its family
+        for family in families.values():
+            _never_delete(family)
         self._metrics: dict[str, Any] = {
             name: family.Metric(labels=labels) for name, family in families.items() if name != "refused"
         }
@@ -52,7 +54,23 @@ class Metrics:
         for reason, count in totals.refused.items():
             self._add(self._refused[reason], reason, count)
 
+    def end(self) -> None:
+        """The last word: totals stay, and nothing waits any more."""
+        self.update()
+        for name, (kind, _) in FAMILIES.items():
+            if kind == GAUGE:
+                self._metrics[name].set(0)
+
     def _add(self, metric: Any, name: str, total: int) -> None:
         if total > self._told[name]:
             metric.increment(total - self._told[name])
             self._told[name] = total
+
+
+def _never_delete(family: Any) -> None:
+    """Keep a family, and its metrics, beyond the end of this process's Python.
+
+    Families of one name are one object in tritonserver 2.51: when a process deletes its own, those of the other
+    instances, models and versions point to freed memory, and the server crashes or hangs at its end.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(family))

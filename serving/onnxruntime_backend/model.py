@@ -123,6 +123,7 @@ class TritonPythonModel:
             return
         while not self.ended.wait(REPORTED_EVERY):
             metrics.update()
+        metrics.end()
 
 
 def _response(outcome: Outcome) -> Any:
