@@ -70,7 +70,7 @@ class Metrics:
 def _never_delete(family: Any) -> None:
     """Keep a family, and its metrics, beyond the end of this process's Python.
 
-    Families of one name are one object in tritonserver 2.51: when a process deletes its own, those of the other
-    instances, models and versions point to freed memory, and the server crashes or hangs at its end.
+    Families of one name are one object in tritonserver 2.51: when a process deletes its own, those of the
+    other instances, models and versions point to freed memory, and the server crashes or hangs at its end.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(family))

@@ -101,7 +101,10 @@ def test_a_bare_configuration_is_completed_from_the_model(backend: TritonServer)
 
 
 def test_a_configuration_that_contradicts_the_model_does_not_load(backend: TritonServer) -> None:
-    answer = requests.post(f"{backend.http_url}/v2/repository/models/wrong_type/load", timeout=30)
+    key = {"admin-key": backend.options.admin_key}
+    answer = requests.post(
+        f"{backend.http_url}/v2/repository/models/wrong_type/load", headers=key, timeout=30
+    )
     assert answer.status_code == 400
     assert "input 'x' is tensor(float) in the model, another type in the configuration" in answer.text
     assert "Traceback" not in answer.text
