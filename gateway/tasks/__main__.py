@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from typing import Any
 
 from celery import signals
@@ -14,6 +15,8 @@ from gateway.tasks.worker import Worker
 
 def main() -> int:
     """Works until SIGTERM; then the chunks in hand are given back. Settings come from the environment."""
+    # Messages are JSON here; what Celery warns root of is pickle.
+    warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         settings = Settings.from_environment()

@@ -27,7 +27,8 @@ log = logging.getLogger("gateway.tasks")
 
 def make_app(settings: Settings) -> Celery:
     """The Celery application for these settings; tasks are registered by the worker."""
-    app = Celery("gateway", broker=settings.broker_url or f"{embedded.SCHEME}://", set_as_current=False)
+    broker = settings.broker_url or f"{embedded.SCHEME}://localhost"
+    app = Celery("gateway", broker=broker, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
         task_ignore_result=True,
@@ -35,6 +36,7 @@ def make_app(settings: Settings) -> Celery:
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_send_task_events=False,
         worker_enable_remote_control=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,

@@ -19,8 +19,9 @@ from gateway.routes.classify import answer
 from gateway.settings import Settings
 from gateway.tasks.readers import Row
 
-# Small requests, two at a time: an online request never waits long behind one of them.
-LIMITS = Limits(timeout=120.0, deadline=15.0, max_in_flight=2, batch_bytes=4096)
+# One small request at a time (a review or two, many short texts): an online request waits for that at most.
+# Alone on the server it still gets all cores.
+LIMITS = Limits(timeout=120.0, deadline=15.0, max_in_flight=1, batch_bytes=2048)
 PAUSE_SECONDS = 1.0
 TRIES = 5
 
