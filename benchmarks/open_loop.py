@@ -1,0 +1,107 @@
+"""Open-loop load: requests at a fixed rate, whether or not the earlier ones have been answered."""
+
+import asyncio
+import json
+import math
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import aiohttp
+
+from benchmarks.errors import BenchmarkError
+
+TIMEOUT_S = 30.0
+BUSY = re.compile(
+    r"the server is busy: about [\d.]+ s of work wait, the limit is [\d.]+ s; try again in [\d.]+ s"
+)
+# Of a score: a text alone and in company differ in the last bits of float32.
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A text, its tokens, and the label and score that it gets alone."""
+
+    text: str
+    tokens: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What became of a request. `kind`: right, wrong, refused or lost; times in seconds of perf_counter."""
+
+    kind: str
+    began: float
+    ended: float
+    tokens: int
+
+    @property
+    def latency(self) -> float:
+        """In seconds."""
+        return self.ended - self.began
+
+
+def infer_body(text: str) -> bytes:
+    """Triton's /infer for one text, asking for its label and score."""
+    tensor = {"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": [text]}
+    return json.dumps({"inputs": [tensor], "outputs": [{"name": "label"}, {"name": "score"}]}).encode()
+
+
+def read_answer(body: bytes) -> tuple[str, float]:
+    """Label and score of an answer of /infer."""
+    outputs = {each["name"]: each["data"][0] for each in json.loads(body)["outputs"]}
+    return outputs["label"], outputs["score"]
+
+
+async def answers_alone(url: str, texts: Sequence[tuple[str, int]]) -> list[Expected]:
+    """Ask for each text by itself, one after another. Raises BenchmarkError for one that is not answered."""
+    found = []
+    async with aiohttp.ClientSession() as session:
+        for text, tokens in texts:
+            async with session.post(url, data=infer_body(text)) as response:
+                body = await response.read()
+                if response.status != 200:
+                    raise BenchmarkError(f"a text alone was answered {response.status}: {body[:200]!r}")
+            found.append(Expected(text, tokens, *read_answer(body)))
+    return found
+
+
+async def open_loop(url: str, texts: Sequence[Expected], rate: float, seconds: float) -> list[Sent]:
+    """Send `rate` requests a second for so long, and wait for all answers."""
+    connector = aiohttp.TCPConnector(limit=0)
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    bodies = [infer_body(each.text) for each in texts]
+    sending: list[asyncio.Task[Sent]] = []
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        began = time.perf_counter()
+        while (now := time.perf_counter() - began) < seconds:
+            for number in range(len(sending), int(now * rate) + 1):
+                which = number % len(texts)
+                sending.append(asyncio.create_task(_send(session, url, bodies[which], texts[which])))
+            await asyncio.sleep(1 / rate if rate < 1000 else 0.001)
+        return await asyncio.gather(*sending)
+
+
+async def _send(session: aiohttp.ClientSession, url: str, body: bytes, expected: Expected) -> Sent:
+    began = time.perf_counter()
+    try:
+        async with session.post(url, data=body) as response:
+            status, answer = response.status, await response.read()
+        kind = _kind(status, answer, expected)
+    except (aiohttp.ClientError, TimeoutError):
+        kind = "lost"
+    return Sent(kind, began, time.perf_counter(), expected.tokens)
+
+
+def _kind(status: int, answer: bytes, expected: Expected) -> str:
+    if status == 503 and BUSY.search(answer.decode(errors="replace")):
+        return "refused"
+    if status != 200:
+        return "lost"
+    label, score = read_answer(answer)
+    right = label == expected.label and math.isclose(score, expected.score, abs_tol=TOLERANCE)
+    return "right" if right else "wrong"

@@ -1,0 +1,99 @@
+"""More than the live server can answer: right, or refused at once; and afterwards as if nothing had been."""
+
+import asyncio
+import json
+import re
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.open_loop import BUSY, answers_alone, open_loop
+from benchmarks.processes import memory_mib
+from serving.launcher import TritonServer
+
+TEXTS = [" ".join(["A warm, funny and clever film."] * count) for count in (1, 3, 10, 40, 60)]
+SECONDS, LIMIT = 4.0, "0.25"
+
+
+@pytest.fixture(scope="module")
+def small_queue(
+    published_repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TritonServer]:
+    """A server whose model lets a quarter of a second of work wait, without a response cache."""
+    repository = tmp_path_factory.mktemp("overload") / "models"
+    repository.mkdir()
+    for folder in published_repository.iterdir():
+        (repository / folder.name).symlink_to(folder)
+    config = (published_repository / "mobilebert_fp32" / "config.pbtxt").read_text()
+    (repository / "mobilebert_fp32").unlink()
+    (repository / "mobilebert_fp32").mkdir()
+    for each in (published_repository / "mobilebert_fp32").iterdir():
+        (repository / "mobilebert_fp32" / each.name).symlink_to(each)
+    (repository / "mobilebert_fp32" / "config.pbtxt").unlink()
+    limited = re.sub(r'("max_queue_seconds"\s+value \{ string_value: )"2"', rf'\1"{LIMIT}"', config)
+    assert limited != config
+    (repository / "mobilebert_fp32" / "config.pbtxt").write_text(limited)
+    ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+    with TritonServer(repository, load_models=("sentiment",), log=lambda line: None, **ports) as live:
+        yield live
+
+
+def metric(server: TritonServer, name: str) -> float:
+    with urllib.request.urlopen(server.metrics_url, timeout=10) as page:
+        lines = page.read().decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"onnxruntime_{name}{{"))
+
+
+def test_an_overload_is_answered_rightly_or_refused_and_leaves_nothing_behind(
+    small_queue: TritonServer,
+) -> None:
+    url = f"{small_queue.http_url}/v2/models/sentiment/infer"
+    expected = asyncio.run(answers_alone(url, [(text, len(text)) for text in TEXTS]))
+    before = memory_mib(small_queue.pid)
+    sent = asyncio.run(open_loop(url, expected, 500.0, SECONDS))
+    kinds = Counter(each.kind for each in sent)
+    assert kinds.keys() <= {"right", "refused"}
+    assert kinds["right"] > 20
+    assert kinds["refused"] > 20
+    assert memory_mib(small_queue.pid) < before + 200
+    again = asyncio.run(answers_alone(url, [(text, len(text)) for text in TEXTS]))
+    assert [each.label for each in again] == [each.label for each in expected]
+
+
+def test_refusals_are_counted_by_reason_and_nothing_waits_at_the_end(small_queue: TritonServer) -> None:
+    deadline = 50
+    while deadline and not metric(small_queue, "refused"):
+        deadline -= 1
+        asyncio.run(asyncio.sleep(0.2))
+    assert metric(small_queue, "refused") > 0
+    assert metric(small_queue, "queue_requests") == metric(small_queue, "queue_tokens") == 0
+
+
+def test_the_front_doors_say_busy_each_in_its_way(small_queue: TritonServer) -> None:
+    """A list that waits for a list: /infer says 503, /generate can say nothing but 400."""
+    found: dict[str, set[int]] = {"infer": set(), "generate": set()}
+
+    async def storm() -> None:
+        import aiohttp
+
+        long = TEXTS[-1]
+        tensor = {"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": [long]}
+        bodies = {"infer": {"inputs": [tensor]}, "generate": {"text": long}}
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+            async def one(kind: str) -> None:
+                url = f"{small_queue.http_url}/v2/models/sentiment/{kind}"
+                async with session.post(url, data=json.dumps(bodies[kind])) as response:
+                    answer = await response.text()
+                if response.status != 200:
+                    assert BUSY.search(answer), answer
+                    found[kind].add(response.status)
+
+            await asyncio.gather(*(one(kind) for _ in range(200) for kind in bodies))
+
+    asyncio.run(storm())
+    assert found == {"infer": {503}, "generate": {400}}
