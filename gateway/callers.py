@@ -23,16 +23,21 @@ class Caller:
     limit: int
 
 
+def identify(request: Request) -> Caller:
+    """Who sent this request; the access log learns it. Raises Problem 401."""
+    services = request.app.state.services
+    caller = _anonymous(request) if services.keys is None else _known(request)
+    request.state.caller = caller.id
+    return caller
+
+
 async def current_caller(
     request: Request,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
     header: Annotated[str | None, Security(HEADER)],
 ) -> Caller:
-    """The dependency that every address under /v1 has. Raises Problem 401."""
-    services = request.app.state.services
-    caller = _anonymous(request) if services.keys is None else _known(request, bearer, header)
-    request.state.caller = caller.id
-    return caller
+    """The dependency of the addresses under /v1; the two ways to send a key are for OpenAPI to see."""
+    return identify(request)
 
 
 CurrentCaller = Annotated[Caller, Depends(current_caller)]
@@ -43,9 +48,10 @@ def _anonymous(request: Request) -> Caller:
     return Caller(WITHOUT_KEYS, address, request.app.state.services.settings.rate_limit)
 
 
-def _known(request: Request, bearer: HTTPAuthorizationCredentials | None, header: str | None) -> Caller:
+def _known(request: Request) -> Caller:
     services = request.app.state.services
-    given = bearer.credentials if bearer else header
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    given = credentials.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key")
     if not given:
         raise Problem(401, KINDS["unauthorized"], headers=CHALLENGE)
     key = services.keys.find(given)

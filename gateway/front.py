@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,6 +31,7 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
+RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 log = logging.getLogger("gateway")
 
 
@@ -124,10 +125,10 @@ class Visit:
         """Adds the headers that every answer has."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self.state["request_id"]
-            for name, value in HEADERS.items():
-                headers.setdefault(name, value)
+            headers = message.setdefault("headers", [])
+            given = {name.lower() for name, _ in headers}
+            headers.append((b"x-request-id", self.state["request_id"].encode()))
+            headers.extend(header for header in RAW_HEADERS if header[0] not in given)
         elif message["type"] == "http.response.body":
             self.sent += len(message.get("body", b""))
         await self._send(message)

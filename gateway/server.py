@@ -1,7 +1,9 @@
 """Runs the application under uvicorn: one process, one event loop, drained when it is told to stop."""
 
 import logging
+import signal
 import socket
+from types import FrameType
 
 import uvicorn
 
@@ -35,8 +37,14 @@ def serve(settings: Settings) -> int:
     server = uvicorn.Server(config)
     host, port = listener.getsockname()[:2]
     print(f"gateway at http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _nothing)  # uvicorn raises them anew when it has drained
     server.run(sockets=[listener])
     return 0 if server.started else 1
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    return
 
 
 def _listen(settings: Settings) -> socket.socket:

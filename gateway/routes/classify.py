@@ -1,22 +1,33 @@
 """POST /v1/classify: texts in, labels out."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
+from fastapi.routing import APIRoute
 from pydantic_core import to_json
 from starlette.responses import Response
 
 from clients import RequestTimeout
 from clients.pipeline import Outcome
 from gateway.bodies import read_json
-from gateway.callers import Caller, CurrentCaller
+from gateway.callers import Caller, current_caller, identify
 from gateway.models import Model
 from gateway.problems import Problem, from_client
 from gateway.schemas import Answer, ClassifyBody, ClassifyRequest, openapi_body, problems
-from gateway.services import CurrentServices, Services
+from gateway.services import Services
 
-router = APIRouter()
+
+class DirectRoute(APIRoute):
+    """Documented like any other, and called without FastAPI's solving of dependencies (0.8 ms)."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The endpoint itself, which takes the request and returns the response."""
+        return self.endpoint
+
+
+router = APIRouter(route_class=DirectRoute)
 
 
 @router.post(
@@ -24,15 +35,18 @@ router = APIRouter()
     response_model=list[Answer],
     responses=problems(400, 401, 404, 413, 415, 422, 429, 503, 504),
     openapi_extra=openapi_body(ClassifyBody),
+    dependencies=[Depends(current_caller)],
     tags=["classify"],
 )
-async def classify(request: Request, caller: CurrentCaller, services: CurrentServices) -> Response:
+async def classify(request: Request) -> Response:
     """Classifies one text or a list of them.
 
     The body is an object with `text` or `texts`, or, shorter, a JSON string or list of strings. The answer is
     a list with one object a text, in the order of the texts. In a list, a text that is refused gives an
     object with `error` in its place and costs the others nothing; a single one gives a problem.
     """
+    services: Services = request.app.state.services
+    caller = identify(request)
     asked = ClassifyRequest.of(await read_json(request), services.settings)
     texts = asked.all_texts
     model = services.models.get(asked.model or services.models.default)
