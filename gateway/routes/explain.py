@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from clients import Sentiment
+from clients import ModelNotFound, Sentiment
 from gateway.bodies import read_json
 from gateway.callers import CurrentCaller
 from gateway.labels import Description
@@ -82,9 +82,15 @@ async def explain(request: Request, caller: CurrentCaller, services: CurrentServ
     and about 32,768 tokens in all, are asked for; where there are more, neighbours are joined.
     """
     asked = checked(ExplainRequest, await read_json(request))
-    name = asked.model or (FAST if FAST in services.models.names else services.models.default)
-    model = services.models.get(name)
-    [whole] = await ask(request, services, caller, model, [asked.text], asked.timeout)
+    fast = FAST if FAST in services.models.names else services.models.default
+    model = services.models.get(asked.model or fast)
+    try:
+        [whole] = await ask(request, services, caller, model, [asked.text], asked.timeout)
+    except ModelNotFound:
+        if asked.model:
+            raise
+        model = services.models.get(services.models.default)  # a server without the fast one
+        [whole] = await ask(request, services, caller, model, [asked.text], asked.timeout)
     if isinstance(whole, Exception):
         raise from_client(whole, services.backlog.seconds)
     if not whole.probabilities:
