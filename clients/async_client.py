@@ -18,7 +18,7 @@ from clients.retry import Attempts
 from clients.sentiment import Sentiment
 from clients.session import Session
 from clients.sources import Texts, check_list, open_windows
-from clients.tensors import read_batch_size
+from clients.tensors import read_batch_size, read_labels
 from clients.transport import RequestOptions, Transport
 
 T = TypeVar("T")
@@ -135,6 +135,10 @@ class AsyncSentimentClient:
     async def model_config(self) -> Mapping[str, Any]:
         """The model's configuration in Triton's JSON form: its versions, tensors and parameters."""
         return await self._retrying(lambda pool: pool.model_config(self.model, self._timeout))
+
+    async def labels(self) -> tuple[str, ...]:
+        """The names of the model's labels, in the order of `probabilities` (regression: `values`)."""
+        return read_labels(await self.model_config())
 
     async def classify_batch(
         self, batch: Batch, request_id: str = "", timeout: float | None = None

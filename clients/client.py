@@ -92,6 +92,10 @@ class SentimentClient:
         """Returns once the model can answer; raises ServerUnavailable when it can't in `timeout` seconds."""
         background_loop.run(self._client.wait_until_ready(timeout))
 
+    def labels(self) -> tuple[str, ...]:
+        """The names of the model's labels, in the order of `probabilities` (regression: `values`)."""
+        return background_loop.run(self._client.labels())
+
     def is_ready(self) -> bool:
         """Whether the server answers and the model is loaded; never raises for a server that is down."""
         return background_loop.run(self._client.is_ready())

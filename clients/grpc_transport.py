@@ -15,7 +15,7 @@ import tritonclient.grpc as triton_grpc
 from clients.endpoint import Endpoint
 from clients.request_options import RequestOptions
 from clients.sentiment import Sentiment
-from clients.tensors import INPUT, OUTPUTS, read_sentiments, text_tensor
+from clients.tensors import INPUT, read_sentiments, text_tensor
 
 # Triton bounds the size of messages itself. Reconnecting must not lag minutes behind a server that restarted.
 # Without a pool of its own, a client made after a fork would get the connection that the parent speaks on.
@@ -40,13 +40,11 @@ class GrpcTransport:
     async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
         tensor = triton_grpc.InferInput(INPUT, [len(texts), 1], "BYTES")
         tensor.set_data_from_numpy(text_tensor(texts))
-        outputs = [triton_grpc.InferRequestedOutput(name) for name in OUTPUTS]
         answer = Answer()
         call = self._client.async_infer(
             model,
             [tensor],
             answer.deliver,
-            outputs=outputs,
             request_id=options.request_id,
             timeout=options.microseconds,
             parameters=options.parameters,

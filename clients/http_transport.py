@@ -10,7 +10,7 @@ from clients.endpoint import Endpoint
 from clients.request_options import RequestOptions
 from clients.retry_after import STATUSES, ComeBackLater, read_retry_after
 from clients.sentiment import Sentiment
-from clients.tensors import INPUT, OUTPUTS, read_sentiments, text_tensor
+from clients.tensors import INPUT, read_sentiments, text_tensor
 
 
 class HttpTransport:
@@ -23,12 +23,10 @@ class HttpTransport:
     async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
         tensor = triton_http.InferInput(INPUT, [len(texts), 1], "BYTES")
         tensor.set_data_from_numpy(text_tensor(texts))
-        outputs = [triton_http.InferRequestedOutput(name) for name in OUTPUTS]
         # The library writes into the headers that it is given, so it gets its own.
         result = await self._client.infer(
             model,
             [tensor],
-            outputs=outputs,
             request_id=options.request_id,
             timeout=options.microseconds,
             parameters=options.parameters,

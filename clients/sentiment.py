@@ -1,5 +1,6 @@
 """What the server says about one text."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,9 +11,12 @@ class Sentiment:
 
     label: the name of the most probable class, as the checkpoint's config.json spells it.
     score: the probability of that label, 0 to 1.
-    probabilities: one value a class, in the order of the class ids; they sum to 1.
+    probabilities: one value a class, in the order of the class ids; they sum to 1, except where a text may
+    have several labels. Empty for a regression.
     num_tokens: how many tokens the model read, [CLS] and [SEP] counted.
     truncated: True where the text had more tokens than the model reads, and its end was cut off.
+    labels: of a model that may give several: those above the threshold that it was published with, or none.
+    values: of a regression: one a target; `label` is the target with the largest, `score` that value.
     """
 
     label: str
@@ -20,7 +24,17 @@ class Sentiment:
     probabilities: tuple[float, ...]
     num_tokens: int
     truncated: bool
+    labels: tuple[str, ...] | None = None
+    values: tuple[float, ...] | None = None
+
+    def above(self, threshold: float, names: Sequence[str]) -> tuple[str, ...]:
+        """Of `names`, the model's labels in their order (`client.labels()`), those this probable or more."""
+        pairs = zip(names, self.probabilities, strict=True)
+        return tuple(name for name, probability in pairs if probability >= threshold)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain Python values, for json.dumps."""
-        return asdict(self)
+        """The fields as plain Python values, for json.dumps, without those that this kind of model lacks."""
+        fields = asdict(self)
+        if self.values is not None:
+            del fields["probabilities"]
+        return {name: value for name, value in fields.items() if value is not None}

@@ -1,5 +1,6 @@
 """Texts to the tensors of a request, tensors of a response to sentiments. The same for HTTP and gRPC."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,9 @@ from clients.errors import ServerError, UnsuitableModel
 from clients.sentiment import Sentiment
 
 INPUT = "text"
-OUTPUTS = ("label", "score", "probabilities", "num_tokens", "truncated")
+REQUIRED = ("label", "score", "num_tokens", "truncated")
+# What a classifier gives for all of its labels, and a regression for all of its targets.
+SCORES = ("probabilities", "values")
 
 
 def text_tensor(texts: Sequence[str]) -> np.ndarray:
@@ -22,14 +25,17 @@ def read_sentiments(output: Callable[[str], np.ndarray | None], rows: int) -> li
 
     Raises ServerError when an output is missing or has another number of rows.
     """
-    columns = {name: _rows(name, output(name), rows) for name in OUTPUTS}
+    scores = "values" if output("values") is not None else "probabilities"
+    columns = {name: _rows(name, output(name), rows) for name in (*REQUIRED, scores)}
+    labels = None if output("labels") is None else _rows("labels", output("labels"), rows)
     return [
         Sentiment(
             label=_as_str(columns["label"][row, 0]),
             score=float(columns["score"][row, 0]),
-            probabilities=tuple(float(value) for value in columns["probabilities"][row]),
             num_tokens=int(columns["num_tokens"][row, 0]),
             truncated=bool(columns["truncated"][row, 0]),
+            labels=None if labels is None else tuple(name for name in map(_as_str, labels[row]) if name),
+            **{"probabilities": (), scores: tuple(float(value) for value in columns[scores][row])},
         )
         for row in range(rows)
     ]
@@ -41,11 +47,18 @@ def read_batch_size(config: Mapping[str, Any]) -> int:
     inputs = {tensor["name"] for tensor in config.get("input", [])}
     outputs = {tensor["name"] for tensor in config.get("output", [])}
     batch_size = int(config.get("max_batch_size", 0))
-    if inputs != {INPUT} or not outputs.issuperset(OUTPUTS) or batch_size < 1:
+    fits = outputs.issuperset(REQUIRED) and not outputs.isdisjoint(SCORES)
+    if inputs != {INPUT} or not fits or batch_size < 1:
         raise UnsuitableModel(
             f"model {name!r} does not map a text to a label; use an ensemble such as 'sentiment'"
         )
     return batch_size
+
+
+def read_labels(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of an ensemble's labels, in the order of `probabilities` or `values`; may be empty."""
+    parameter = config.get("parameters", {}).get("labels", {}).get("string_value", "[]")
+    return tuple(map(str, json.loads(parameter)))
 
 
 def _rows(name: str, array: np.ndarray | None, rows: int) -> np.ndarray:

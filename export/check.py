@@ -78,7 +78,7 @@ def check(
     started = time.perf_counter()
     if precision == "fp16":
         model = emulate_half(model)
-    measured = measure(open_session(model, threads=1), sample, reference.logits, checkpoint.config.labels)
+    measured = measure(open_session(model, threads=1), sample, reference.logits, checkpoint.config)
     violated = tuple(violations(measured.figures, precision))
     explanation = ""
     if violated:

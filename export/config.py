@@ -13,9 +13,15 @@ from export.labels import read_labels
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The supported part of MobileBertConfig; `labels` lists id2label in the order of the logits."""
+    """The supported part of MobileBertConfig.
+
+    labels: id2label in the order of the logits.
+    threshold: from what probability on a label of a multi-label model counts; no field of transformers'.
+    """
 
     labels: tuple[str, ...]
+    problem_type: str = "single_label_classification"
+    threshold: float = 0.5
     vocab_size: int = 30522
     hidden_size: int = 512
     num_hidden_layers: int = 24
@@ -69,6 +75,7 @@ _REQUIRED: dict[str, tuple[Any, Any, str]] = {
         f"{_PLAIN}, or fine-tune google/mobilebert-uncased, which has relu",
     ),
 }
+PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 _ARCHITECTURE = "MobileBertForSequenceClassification"
 _MAY_BE_ZERO = {"num_hidden_layers", "pad_token_id"}
 
@@ -80,10 +87,10 @@ def parse_config(raw: Mapping[str, Any]) -> ModelConfig:
         CheckpointError: a field holds a value that the graph does not support.
     """
     _refuse_unsupported(raw)
-    known = {field.name for field in fields(ModelConfig)} - {"labels"}
-    config = ModelConfig(
-        labels=read_labels(raw), **{name: raw[name] for name in known if raw.get(name) is not None}
-    )
+    known = {field.name for field in fields(ModelConfig)} - {"labels", "problem_type"}
+    labels = read_labels(raw)
+    given = {name: raw[name] for name in known if raw.get(name) is not None}
+    config = ModelConfig(labels=labels, problem_type=_problem_type(raw, len(labels)), **given)
     _check_numbers(config)
     return config
 
@@ -95,10 +102,23 @@ def _refuse_unsupported(raw: Mapping[str, Any]) -> None:
     architectures = raw.get("architectures") or [_ARCHITECTURE]
     if _ARCHITECTURE not in architectures:
         raise CheckpointError(f"config.json: architectures is {architectures}: fine-tune {_ARCHITECTURE}")
-    if raw.get("problem_type") not in (None, "single_label_classification"):
+
+
+def _problem_type(raw: Mapping[str, Any], labels: int) -> str:
+    """The head; without a word on it one label is a regression, as transformers trains it."""
+    default = "regression" if labels == 1 else "single_label_classification"
+    given = raw.get("problem_type") or default
+    if given not in PROBLEM_TYPES:
         raise CheckpointError(
-            f"config.json: problem_type is {raw['problem_type']!r}: export single_label_classification models"
+            f"config.json: problem_type is {given!r}: it must be one of {', '.join(PROBLEM_TYPES)}"
         )
+    if given == "single_label_classification" and labels == 1:
+        raise CheckpointError(
+            "config.json: problem_type is single_label_classification with one label in id2label, whose "
+            "probability would always be 1: write regression for a score, or multi_label_classification for "
+            "a probability"
+        )
+    return given
 
 
 def _check_numbers(config: ModelConfig) -> None:
@@ -112,6 +132,10 @@ def _check_numbers(config: ModelConfig) -> None:
                 )
         if field.type is bool and not isinstance(value, bool):
             raise CheckpointError(f"config.json: {field.name} is {value!r}: it must be true or false")
+    if isinstance(config.threshold, bool) or not isinstance(config.threshold, float | int):
+        raise CheckpointError(f"config.json: threshold is {config.threshold!r}: it must be a number")
+    if not 0 < config.threshold < 1:
+        raise CheckpointError(f"config.json: threshold is {config.threshold}: it must lie between 0 and 1")
     if config.pad_token_id >= config.vocab_size:
         raise CheckpointError("config.json: pad_token_id must be smaller than vocab_size")
     if config.intra_bottleneck_size % config.num_attention_heads:

@@ -8,14 +8,16 @@ figures take the worse of the two. LIMITS is the one table of what each precisio
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
+from export.answers import Answers, answer_alone, answer_in_batches
+from export.config import ModelConfig
 from export.gate_texts import Sample
-from export.parallel import run_all
+from export.heads import MULTI, REGRESSION, SINGLE, apply
 from export.scores import accuracy, f1_score
 
 FloatArray = NDArray[np.float64]
@@ -61,16 +63,6 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Outputs for N texts: logits and probabilities [N, labels], score [N], label [N]."""
-
-    logits: FloatArray
-    probabilities: FloatArray
-    score: FloatArray
-    label: NDArray[np.object_]
-
-
-@dataclass(frozen=True)
 class Measured:
     """Figures with, for each of them, how bad every text is; the worst of them explains a violation."""
 
@@ -96,25 +88,32 @@ def violations(figures: Figures, precision: str) -> list[str]:
 
 
 def measure(
-    session: InferenceSession, sample: Sample, reference: FloatArray, labels: Sequence[str]
+    session: InferenceSession, sample: Sample, reference: FloatArray, config: ModelConfig
 ) -> Measured:
     """Run the sample alone and in batches, and compare with `reference`, its logits [N, labels].
 
-    Texts run side by side, so the session should have one thread.
+    A regression's values have a unit of their own: they are compared in units of the largest reference, or
+    of 1 where that is smaller. Texts run side by side, so the session should have one thread.
     """
-    alone, together = answer_alone(session, sample), answer_in_batches(session, sample)
+    kind = config.problem_type
+    unit = max(1.0, float(np.abs(reference).max())) if kind == REGRESSION else 1.0
+    reference = reference / unit
+    answers = answer_alone(session, sample, kind), answer_in_batches(session, sample, kind)
+    wrong = _contradictions(answers[0], config) | _contradictions(answers[1], config)
+    alone, together = (_in_units(each, unit) for each in answers)
     off_alone, off_together = _logit_difference(alone, reference), _logit_difference(together, reference)
     difference = np.maximum(off_alone, off_together)
-    wrong = _contradictions(alone, labels) | _contradictions(together, labels)
-    margin = np.maximum(_margin_difference(alone, reference), _margin_difference(together, reference))
+    margin = np.maximum(
+        _margin_difference(alone, reference, config), _margin_difference(together, reference, config)
+    )
     batch = _finite(np.abs(alone.probabilities - together.probabilities).max(1))
-    flipped = _best(alone.logits, reference) | _best(together.logits, reference)
+    flipped = np.maximum(_flips(alone.logits, reference, config), _flips(together.logits, reference, config))
     by_text = {
         "non_finite": _non_finite(alone) + _non_finite(together),
         "wrong_labels": wrong.astype(float),
         "margin_difference": margin,
         "batch_probability_difference": batch,
-        "flip_rate": np.where(flipped, difference, 0.0),
+        "flip_rate": np.where(flipped > 0, difference, 0.0),
     }
     figures = Figures(
         texts=len(reference),
@@ -125,7 +124,7 @@ def measure(
         margin_difference=float(margin.max()),
         flip_rate=float(flipped.mean()),
         batch_probability_difference=float(batch.max()),
-        **_scores(sample, reference, alone, together),
+        **_scores(sample, reference, alone, together, kind),
     )
     worst_first = {name: by_text.get(name, difference) for name in LIMITS}
     return Measured(figures, worst_first, off_together > off_alone)
@@ -136,44 +135,25 @@ def worst_text(measured: Measured, violated: Sequence[str]) -> int:
     return int(measured.by_text[violated[0]].argmax())
 
 
-def answer_alone(session: InferenceSession, sample: Sample) -> Answers:
-    """Every row in a batch of its own, as it is."""
-    return _join(run_all(lambda row: _run(session, [row]), sample.rows))
-
-
-def answer_in_batches(session: InferenceSession, sample: Sample) -> Answers:
-    """Rows in `sample.batches()`, results in the sample's order."""
-    batches = list(sample.batches())
-    parts = run_all(lambda batch: _take(_run(session, batch.rows), batch.places), batches)
-    order = [member for batch in batches for member in batch.members]
-    return _take(_join(parts), np.argsort(order))
-
-
-def _run(session: InferenceSession, rows: Sequence[Sequence[int]]) -> Answers:
-    ids = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
-    feed = {"input_ids": ids, "item_lengths": np.array([len(row) for row in rows], dtype=np.int32)}
-    logits, probabilities, score, label = session.run(["logits", "probabilities", "score", "label"], feed)
-    return Answers(logits.astype(float), probabilities.astype(float), score[:, 0].astype(float), label[:, 0])
-
-
-def _join(parts: Sequence[Answers]) -> Answers:
-    names = ("logits", "probabilities", "score", "label")
-    return Answers(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
-
-
-def _take(answers: Answers, places: Sequence[int] | NDArray[np.intp]) -> Answers:
-    kept = np.asarray(places, dtype=np.intp)
-    return Answers(
-        answers.logits[kept], answers.probabilities[kept], answers.score[kept], answers.label[kept]
-    )
+def _in_units(answers: Answers, unit: float) -> Answers:
+    """A regression's logits and values divided by `unit`."""
+    if unit == 1.0:
+        return answers
+    return replace(answers, logits=answers.logits / unit, probabilities=answers.probabilities / unit)
 
 
 def _logit_difference(answers: Answers, reference: FloatArray) -> FloatArray:
     return _finite(np.abs(answers.logits - reference).max(1))
 
 
-def _margin_difference(answers: Answers, reference: FloatArray) -> FloatArray:
-    """Of the reference's best label over its second: how much the answer's differs."""
+def _margin_difference(answers: Answers, reference: FloatArray, config: ModelConfig) -> FloatArray:
+    """Of the reference's best label over its second: how much the answer's differs.
+
+    Where labels stand alone, a label's margin is its distance from the threshold (regression: from 0).
+    """
+    if config.problem_type != SINGLE:
+        wanted = np.abs(reference - _cut(config))
+        return _finite((np.abs(answers.logits - reference) / np.maximum(wanted, 1.0)).max(1))
     second, best = np.argsort(reference, axis=1)[:, -2:].T
     rows = np.arange(len(reference))
     wanted = reference[rows, best] - reference[rows, second]
@@ -181,17 +161,30 @@ def _margin_difference(answers: Answers, reference: FloatArray) -> FloatArray:
     return _finite(np.abs(margin - wanted) / np.maximum(wanted, 1.0))
 
 
-def _contradictions(answers: Answers, labels: Sequence[str]) -> NDArray[np.bool_]:
-    """Where label, score and probabilities do not follow from the logits."""
-    shifted = np.exp(answers.logits - answers.logits.max(1, keepdims=True))
-    softmax = shifted / shifted.sum(1, keepdims=True)
-    named = np.array(labels, dtype=object)[answers.logits.argmax(1)]
-    off = np.abs(answers.probabilities - softmax).max(1) > 1e-4
-    return (answers.label != named) | ~(np.abs(answers.score - softmax.max(1)) <= 1e-4) | off
+def _contradictions(answers: Answers, config: ModelConfig) -> NDArray[np.bool_]:
+    """Where label, score, probabilities and labels do not follow from the logits."""
+    wanted = apply(config.problem_type, answers.logits)
+    names = np.array(config.labels, dtype=object)
+    off = ~(np.abs(answers.probabilities - wanted).max(1) <= 1e-4)
+    off |= ~(np.abs(answers.score - wanted.max(1)) <= 1e-4)
+    if config.problem_type == MULTI:
+        above = answers.probabilities >= np.float32(config.threshold)
+        off |= (answers.labels != np.where(above, names, "")).any(1)
+    return (answers.label != names[answers.logits.argmax(1)]) | off
 
 
-def _best(logits: FloatArray, reference: FloatArray) -> NDArray[np.bool_]:
-    return logits.argmax(1) != reference.argmax(1)
+def _flips(logits: FloatArray, reference: FloatArray, config: ModelConfig) -> FloatArray:
+    """[N]: 1 where the label is another, or the share of a multi-label model's decisions that are."""
+    if config.problem_type == REGRESSION:
+        return np.zeros(len(logits))
+    if config.problem_type == MULTI:
+        return ((logits >= _cut(config)) != (reference >= _cut(config))).mean(1)
+    return (logits.argmax(1) != reference.argmax(1)).astype(float)
+
+
+def _cut(config: ModelConfig) -> float:
+    """The logit at which a multi-label model decides; 0 for a regression."""
+    return float(np.log(config.threshold / (1 - config.threshold))) if config.problem_type == MULTI else 0.0
 
 
 def _non_finite(answers: Answers) -> FloatArray:
@@ -203,10 +196,10 @@ def _finite(values: FloatArray) -> FloatArray:
 
 
 def _scores(
-    sample: Sample, reference: FloatArray, alone: Answers, together: Answers
+    sample: Sample, reference: FloatArray, alone: Answers, together: Answers, kind: str
 ) -> dict[str, float | None]:
     """F1 and accuracy, of the worse of the two runs, and what they lose against the reference."""
-    if sample.truth is None:
+    if sample.truth is None or kind != SINGLE:
         return dict.fromkeys(("f1", "f1_loss", "accuracy", "accuracy_loss"))
     truth, wanted = sample.truth, reference.argmax(1)
     runs = [alone.logits.argmax(1), together.logits.argmax(1)]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from export.checkpoint import Checkpoint
 from export.errors import DataError
+from export.heads import SINGLE
 from export.parity import load_tokenizer
 from export.texts import TEXTS, tokenized_texts
 
@@ -85,22 +86,25 @@ def read_sample(
 ) -> Sample:
     """Texts of a labelled CSV, JSON-lines or parquet file; labels are names or indices of the checkpoint's.
 
+    Of a regression or a multi-label model only the texts are read.
+
     `limit`: take so many rows at random, always the same ones; 0 for all.
 
     Raises:
         DataError: the file cannot be read, a column is missing, or a row's label is unknown.
     """
     records = _read_records(path)
-    _require_columns(path, records, (text_column, label_column))
+    single = checkpoint.config.problem_type == SINGLE
+    _require_columns(path, records, (text_column, label_column) if single else (text_column,))
     chosen = _choose(len(records), limit)
     texts = tuple(str(records[i][text_column]) for i in chosen)
     labels = checkpoint.config.labels
-    truth = [_label_index(records[i][label_column], labels, path, i) for i in chosen]
+    truth = [_label_index(records[i][label_column], labels, path, i) for i in chosen if single]
     return Sample(
         names=tuple(f"row {i + 1} of {path.name}" for i in chosen),
         texts=texts,
         rows=tokenize(checkpoint, texts),
-        truth=np.array(truth, dtype=np.int64),
+        truth=np.array(truth, dtype=np.int64) if single else None,
         pad=checkpoint.config.pad_token_id,
     )
 

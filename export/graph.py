@@ -1,22 +1,23 @@
-"""Turns folded weights into ONNX: packed rows in; label, score, probabilities and logits out.
+"""Turns folded weights into ONNX: packed rows in; label, score, probabilities and logits out (see `heads`).
 
 Inputs: `input_ids` [F] int64, all rows one after another, and `item_lengths` [B] int32. A row becomes one
 window or, where it is long, several (see `export.windows`), whose logits are combined to the row's. Every
 linear layer works on the packed [tokens, width] matrix of all windows; attention alone is padded, by Gather,
 to [windows, longest, width].
-Outputs: `label` [B, 1] string; `score` [B, 1], `probabilities` and `logits` [B, labels] float32.
+Outputs: `label` [B, 1] string; `score` [B, 1], `probabilities` and `logits` [B, labels] float32, or what
+`heads` has for the checkpoint's problem type.
 
 A precision is a subclass of `Precision`: every product of the graph goes through its `linear`.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
 from export.algebra import Array, Linear, Update
 from export.builder import CONTRIB, GraphBuilder
 from export.checkpoint import Checkpoint
 from export.folding import Folded, Layer
+from export.heads import write_head
 from export.packing import Packed, Vocabulary, combine_windows, pack_rows
 from export.windows import Windows
 
@@ -81,16 +82,11 @@ def build_graph(checkpoint: Checkpoint, folded: Folded, precision: Precision) ->
     rows = pack_rows(g, vocabulary, windows, config.trigram_input)
     encoder = Encoder(g, rows, precision, config.num_attention_heads)
     first = encoder.run(folded)
-    _write_head(g, rows, precision, folded, first, config.labels)
+    _write_logits(g, rows, precision, folded, first)
+    outputs = write_head(g, config)
     inputs = [
         helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["ids"]),
         helper.make_tensor_value_info("item_lengths", TensorProto.INT32, ["rows"]),
-    ]
-    outputs = [
-        helper.make_tensor_value_info("label", TensorProto.STRING, ["rows", 1]),
-        helper.make_tensor_value_info("score", TensorProto.FLOAT, ["rows", 1]),
-        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", len(config.labels)]),
-        helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", len(config.labels)]),
     ]
     model = g.model(
         "mobilebert", inputs, outputs, f"MobileBERT classifier, checkpoint {checkpoint.sha256[:12]}"
@@ -200,17 +196,10 @@ def _rows_of(dense: Linear, start: int, stop: int) -> Linear:
     return Linear(dense.weight[start:stop], None if dense.bias is None else dense.bias[start:stop])
 
 
-def _write_head(
-    g: GraphBuilder, rows: Packed, precision: Precision, folded: Folded, first: str, labels: tuple[str, ...]
-) -> None:
-    """Classifier in float32, a row's logits from its windows', softmax, and the label's name."""
+def _write_logits(g: GraphBuilder, rows: Packed, precision: Precision, folded: Folded, first: str) -> None:
+    """Classifier in float32, and a row's logits from its windows'."""
     full, pooled = Precision(), precision.to_float32(g, "pooled", first)
     if folded.pooler is not None:
         pooled = g.node("Tanh", full.linear(g, "pooler", pooled, folded.pooler), name="pooled.tanh")
     of_windows = full.linear(g, "windows.logits", pooled, folded.classifier)
-    combine_windows(g, rows, of_windows, len(labels), "logits")
-    g.node("Softmax", "logits", axis=-1, name="probabilities")
-    g.node("ReduceMax", "probabilities", axes=[1], keepdims=1, name="score")
-    best = g.node("ArgMax", "logits", axis=1, keepdims=1, name="best")
-    names: NDArray[np.object_] = np.array(labels, dtype=object)
-    g.node("Gather", g.constant("labels", names), best, name="label")
+    combine_windows(g, rows, of_windows, len(folded.classifier.weight), "logits")

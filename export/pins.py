@@ -9,7 +9,10 @@ from tritonclient.grpc import model_config_pb2
 import durable
 from export.errors import PublishError
 
+LABELS_FILE = "labels.txt"
 _PIN = re.compile(r"\b((?:model_version|versions):\s*)-?\d+")
+_LABELS_PIN = re.compile(rf'\b(label_filename:\s*")\d+/{LABELS_FILE}"')
+_VALUE = r'(\bparameters\s*\{\s*key:\s*"%s"\s*value\s*\{\s*string_value:\s*)"(?:[^"\\]|\\.)*"'
 
 
 def read_config(path: Path) -> model_config_pb2.ModelConfig:
@@ -39,15 +42,30 @@ def pinned_versions(path: Path) -> set[int]:
     return {step.model_version for step in read_config(path).ensemble_scheduling.step}
 
 
-def pinned_text(path: Path, version: int) -> str:
-    """An ensemble's config.pbtxt, comments kept, with `version` its only one and that of every step."""
-    config = read_config(path)
-    config.version_policy.specific.versions[:] = [version]
-    for step in config.ensemble_scheduling.step:
-        step.model_version = version
-    text = _PIN.sub(rf"\g<1>{version}", path.read_text(encoding="utf-8"))
+def config_text(path: Path, config: model_config_pb2.ModelConfig) -> str:
+    """The text of a configuration file, changed to `config`.
+
+    Its comments are kept where other versions and parameters are all the difference.
+    """
+    text = _edited(path.read_text(encoding="utf-8"), config)
     if text_format.Parse(text, model_config_pb2.ModelConfig()) != config:
-        text = text_format.MessageToString(config)
+        note = "# Written by `python -m export`, which keeps comments only while the outputs stay the same.\n"
+        text = note + text_format.MessageToString(config, as_utf8=True)
+    return text
+
+
+def _edited(text: str, config: model_config_pb2.ModelConfig) -> str:
+    """The text with the versions and parameters of `config`; those that it lacks are added at its end."""
+    version = max(config.version_policy.specific.versions, default=0)
+    text = _PIN.sub(rf"\g<1>{version}", text)
+    text = _LABELS_PIN.sub(rf'\g<1>{version}/{LABELS_FILE}"', text)
+    for key, parameter in sorted(config.parameters.items()):
+        value = text_format.MessageToString(parameter, as_utf8=True, as_one_line=True)
+        known = re.compile(_VALUE % re.escape(key))
+        if known.search(text):
+            text = known.sub(lambda match: match[1] + value.removeprefix("string_value: "), text)  # noqa: B023
+        else:
+            text = f'{text.rstrip()}\nparameters {{\n  key: "{key}"\n  value {{ {value} }}\n}}\n'
     return text
 
 

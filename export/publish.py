@@ -20,6 +20,7 @@ from onnx import ModelProto
 import durable
 from export.checkpoint import Checkpoint
 from export.pins import step_models
+from export.signature import as_manifest, described_models, signature_of
 from export.turning import turn_all
 from export.versions import (
     ensembles,
@@ -59,7 +60,10 @@ def publish(
         _seed(repository)
         version = max(versions(repository), default=0) + 1
         keep_only(repository, served(repository).values())
-        described = {name: {**(manifests or {}).get(name, {}), "version": version} for name in models}
+        signature = as_manifest(signature_of(checkpoint.config))
+        described = {
+            name: {**(manifests or {}).get(name, {}), **signature, "version": version} for name in models
+        }
         names = [TOKENIZER, *models]
         folders = [repository / name for name in names]
         with _removed_on_failure(folders, version):
@@ -69,8 +73,9 @@ def publish(
             for folder in folders:
                 durable.rename(folder / _STAGING, folder / str(version))
             turned = [path for path in ensembles(repository) if step_models(path) <= set(names)]
-            load_steps(turned, server)
-            turn_all(repository, dict.fromkeys(turned, version), server)
+            with described_models(repository, models, version):
+                load_steps(turned, server)
+                turn_all(repository, dict.fromkeys(turned, version), server)
     return version
 
 

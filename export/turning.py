@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import durable
 from export.errors import PublishError
-from export.pins import pinned_text, replace_text
+from export.pins import replace_text
+from export.signature import LABELS_FILE, described_text, label_lines
 
 if TYPE_CHECKING:
     from export.server import ExplicitServer
@@ -36,7 +37,10 @@ def turn_all(repository: Path, targets: Mapping[Path, int], server: "ExplicitSer
     try:
         for folder in made:
             folder.mkdir(exist_ok=True)
-        _write_all(repository, {path: pinned_text(path, version) for path, version in targets.items()})
+        for path, version in targets.items():
+            if lines := label_lines(path, version):
+                replace_text(ensemble_folder(path) / str(version) / LABELS_FILE, lines)
+        _write_all(repository, {path: described_text(path, version) for path, version in targets.items()})
         if server:
             server.load(names)
     except BaseException:

@@ -8,7 +8,7 @@ that file moves all of it at once, and what a response cache keeps under a versi
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import durable
 from export.errors import PublishError
 from export.pins import is_ensemble, pinned_versions, step_models
+from export.signature import described_models
 from export.turning import is_settled, settle, turn_all
 
 if TYPE_CHECKING:
@@ -85,8 +86,11 @@ def rollback(repository: Path, server: "ExplicitServer | None" = None) -> dict[s
             raise PublishError(f"{repository}: there is no version before {newest}; publish another instead")
         keep_only(repository, {*now.values(), *after.values()})
         changed = {path: after[path] for path in now if after[path] != now[path]}
-        load_steps(changed, server)
-        turn_all(repository, changed, server)
+        with ExitStack() as described:
+            for path, version in changed.items():
+                described.enter_context(described_models(repository, step_models(path), version))
+            load_steps(changed, server)
+            turn_all(repository, changed, server)
     return {str(path.relative_to(repository)): version for path, version in after.items()}
 
 

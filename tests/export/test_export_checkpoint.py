@@ -43,8 +43,9 @@ def change_weights(folder: Path, **changes: np.ndarray | None) -> None:
         ("hidden_act", "gelu"),
         ("model_type", "bert"),
         ("architectures", ["MobileBertForMaskedLM"]),
-        ("problem_type", "regression"),
-        ("problem_type", "multi_label_classification"),
+        ("problem_type", "ranking"),
+        ("threshold", 0),
+        ("threshold", "half"),
         ("num_attention_heads", 5),
         ("key_query_shared_bottleneck", False),
         ("id2label", {"0": "a", "2": "c"}),
@@ -66,6 +67,28 @@ def test_an_unsupported_configuration_is_refused_by_name(
     with pytest.raises(CheckpointError, match=field) as caught:
         load_checkpoint(own_checkpoint)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "labels", "wanted"),
+    [
+        (None, 1, "regression"),
+        (None, 3, "single_label_classification"),
+        ("regression", 3, "regression"),
+        ("multi_label_classification", 1, "multi_label_classification"),
+    ],
+)
+def test_the_problem_type_is_the_one_that_transformers_trains(
+    given: str | None, labels: int, wanted: str
+) -> None:
+    raw = {"model_type": "mobilebert", "num_labels": labels, "problem_type": given}
+    assert parse_config(raw).problem_type == wanted
+
+
+def test_the_probability_of_an_only_class_is_refused_with_the_ways_out() -> None:
+    raw = {"model_type": "mobilebert", "num_labels": 1, "problem_type": "single_label_classification"}
+    with pytest.raises(CheckpointError, match="regression for a score, or multi_label"):
+        parse_config(raw)
 
 
 @pytest.mark.parametrize("model_type", ["bert", "distilbert", None])

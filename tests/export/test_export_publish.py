@@ -15,8 +15,9 @@ from export import turning
 from export.api import build_fp32
 from export.checkpoint import Checkpoint, load_checkpoint
 from export.errors import CheckpointError, PublishError
-from export.pins import pinned_text, pinned_versions, read_config, replace_text, step_models
+from export.pins import pinned_versions, read_config, replace_text, step_models
 from export.publish import publish
+from export.signature import described_text
 from export.staleness import fingerprint, is_current
 
 FP32, INT8 = "mobilebert_fp32", "mobilebert_int8"
@@ -51,12 +52,18 @@ def test_a_version_holds_models_manifest_tokenizer_and_ensembles(
 ) -> None:
     assert publish(checkpoint, tmp_path, {FP32: model}, {FP32: {"nodes": 7}}) == 1
     assert onnx.load(tmp_path / FP32 / "1" / "model.onnx") == model
-    assert json.loads((tmp_path / FP32 / "1" / "manifest.json").read_text()) == {"nodes": 7, "version": 1}
+    manifest = json.loads((tmp_path / FP32 / "1" / "manifest.json").read_text())
+    signature = {
+        "problem_type": "single_label_classification",
+        "labels": ["negative", "positive", "neutral"],
+        "threshold": 0.5,
+    }
+    assert manifest == {"nodes": 7, "version": 1, "signature": signature}
     tokenizer = tmp_path / "mobilebert_tokenizer"
     assert (tokenizer / "1" / "tokenizer.json").read_bytes() == checkpoint.tokenizer_json
     for name in ("model.py", "tokenization.py"):
         assert (tokenizer / "1" / name).read_bytes() == (tokenizer / name).read_bytes()
-    assert list((tmp_path / "sentiment" / "1").iterdir()) == []
+    assert files(tmp_path / "sentiment" / "1") == {"labels.txt": b"negative\npositive\nneutral\n"}
     assert pins(tmp_path) == {1}
 
 
@@ -134,9 +141,9 @@ def test_ensembles_turn_only_when_every_folder_of_the_version_is_in_place(
     def watch(path: Path, version: int) -> str:
         steps = [tmp_path / name / str(version) for name in step_models(path)]
         seen.append(all(list(step.iterdir()) for step in steps))
-        return pinned_text(path, version)
+        return described_text(path, version)
 
-    monkeypatch.setattr("export.turning.pinned_text", watch)
+    monkeypatch.setattr("export.turning.described_text", watch)
     publish(checkpoint, tmp_path, {FP32: model})
     assert seen == [True]
 
@@ -171,24 +178,27 @@ def test_a_repository_that_cannot_be_written_is_named(checkpoint: Checkpoint, mo
 
 
 def test_pinning_keeps_comments_and_all_other_fields(tmp_path: Path) -> None:
-    path = tmp_path / "config.pbtxt"
+    path = tmp_path / "e" / "config.pbtxt"
+    path.parent.mkdir()
     path.write_text(
         'name: "e"  # model_version: words in a comment stay valid\n'
         "ensemble_scheduling { step [ { model_name: 'a' model_version: 1 },\n"
         "{ model_name: 'b' model_version: -1 } ] }\n"
     )
-    replace_text(path, pinned_text(path, 12))
+    replace_text(path, described_text(path, 12))
     assert pinned_versions(path) == {12}
     assert step_models(path) == {"a", "b"}
     config = read_config(path)
     assert config.name == "e"
-    assert not list(tmp_path.glob(".*")), "nothing is left beside the file"
+    assert "words in a comment stay valid" in path.read_text()
+    assert not list(path.parent.glob(".*")), "nothing is left beside the file"
 
 
 def test_pinning_adds_a_version_where_a_step_names_none(tmp_path: Path) -> None:
-    path = tmp_path / "config.pbtxt"
+    path = tmp_path / "e" / "config.pbtxt"
+    path.parent.mkdir()
     path.write_text("ensemble_scheduling { step { model_name: 'a' } }\n")
-    replace_text(path, pinned_text(path, 3))
+    replace_text(path, described_text(path, 3))
     assert pinned_versions(path) == {3}
 
 

@@ -132,7 +132,7 @@ def test_nothing_is_published_when_a_model_fails(
 def test_figures_are_what_their_names_say(model: ModelProto, checkpoint: Checkpoint) -> None:
     sample = replace(golden_sample(checkpoint), truth=np.array([0, 1, 2, 1, 0]))
     reference = golden_reference(checkpoint).logits + np.array([0.0, 0.3, 0.0])
-    figures = measure(open_session(model), sample, reference, checkpoint.config.labels).figures
+    figures = measure(open_session(model), sample, reference, checkpoint.config).figures
     answers = golden_reference(checkpoint).logits
     assert figures.max_logit_difference == pytest.approx(0.3, abs=1e-4)
     flips = sum(a.argmax() != b.argmax() for a, b in zip(answers, reference, strict=True))
@@ -155,7 +155,7 @@ def test_every_limit_can_be_exceeded(model: ModelProto, checkpoint: Checkpoint) 
         open_session(model),
         replace(golden_sample(checkpoint), truth=np.zeros(5, int)),
         golden_reference(checkpoint).logits,
-        checkpoint.config.labels,
+        checkpoint.config,
     ).figures
     assert violations(figures, "fp32") == []
     for precision in precisions.BUILDER_MODULES:
