@@ -52,7 +52,7 @@ class LinePrinter:
                 refused += 1
                 typer.secho(f"text {number} refused: {outcome.reason}", err=True, fg="yellow")
                 continue
-            label = f"{outcome.label:<8}"
+            label = f"{named(outcome):<8}"
             if sys.stdout.isatty():
                 label = typer.style(label, fg=colour(outcome.label))
             print(f"{label} {outcome.score:.2f}  {printable(text)}", flush=self._flush)
@@ -71,10 +71,15 @@ class TablePrinter:
                 table.add_row(Text("refused", "yellow"), "", "", Text(printable(outcome.reason)))
                 continue
             tokens = f"{outcome.num_tokens} (cut)" if outcome.truncated else str(outcome.num_tokens)
-            label = Text(outcome.label, colour(outcome.label))
+            label = Text(named(outcome), colour(outcome.label))
             table.add_row(label, f"{outcome.score:.2f}", tokens, Text(printable(text)))
         Console().print(table)
         return refused
+
+
+def named(sentiment: Sentiment) -> str:
+    """The label, or those of a model that may give several: none is a dash."""
+    return sentiment.label if sentiment.labels is None else ", ".join(sentiment.labels) or "-"
 
 
 def colour(label: str) -> str:

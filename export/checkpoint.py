@@ -97,7 +97,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         tokenizer_json=tokenizer,
         unk_token_id=_unk_token_id(tokenizer, config),
         sha256=checkpoint_hash(folder),
-        notes=(*weights.notes, *tokenizer_notes, *said),
+        notes=(*weights.notes, *tokenizer_notes, *said, *_beyond(tokenizer, config)),
     )
 
 
@@ -190,6 +190,17 @@ def _read_golden(path: Path, config: ModelConfig) -> tuple[Golden, ...]:
 
 def _read_ranges(path: Path) -> dict[str, NDArray[np.float32]]:
     return read_tensors(path) if path.exists() else {}
+
+
+def _beyond(tokenizer: bytes, config: ModelConfig) -> list[str]:
+    """A sentence on tokens that were added to the tokenizer but not to the model's embeddings."""
+    parsed = json.loads(tokenizer)
+    ids = {each["id"] for each in parsed.get("added_tokens") or []} | set(parsed["model"]["vocab"].values())
+    count = sum(number >= config.vocab_size for number in ids)
+    unknown = (
+        f"{count} of the tokenizer's tokens lie beyond vocab_size {config.vocab_size:,} and become [UNK]"
+    )
+    return [unknown] if count else []
 
 
 def _unk_token_id(tokenizer: bytes, config: ModelConfig) -> int:

@@ -74,7 +74,7 @@ def described_text(path: Path, version: int) -> str:
 
 
 def label_lines(path: Path, version: int) -> str:
-    """The content of labels.txt beside `version` of an ensemble: a label a line; empty where none are known."""
+    """The content of labels.txt beside `version` of an ensemble, one a line; empty where none are known."""
     labels = _served(path, read_config(path), version).labels
     return "".join(" ".join(label.split()) + "\n" for label in labels)
 

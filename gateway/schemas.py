@@ -69,6 +69,10 @@ class Answer(BaseModel):
     probabilities: Annotated[dict[str, float] | None, Field(description="By label, the largest first.")] = (
         None
     )
+    labels: Annotated[
+        list[str] | None, Field(description="Of a multi-label model: those above its threshold.")
+    ] = None
+    values: Annotated[dict[str, float] | None, Field(description="Of a regression: by target.")] = None
     num_tokens: Annotated[int | None, Field(description="Tokens read, [CLS] and [SEP] included.")] = None
     truncated: Annotated[bool | None, Field(description="Whether the text's end was cut off.")] = None
     num_windows: Annotated[int | None, Field(description="Pieces in which a long text was read.")] = None

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 import durable
 from training.golden import write_golden
-from training.metrics import evaluate, f1
+from training.metrics import evaluate, f1_of_logits, scored
 from training.plots import save_plots
 from training.ranges import measure_ranges, write_ranges
 
@@ -31,10 +30,13 @@ STORAGE_SAMPLE = 2000
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Texts that a checkpoint is reported on: `labels` [n], `lengths` [n] in tokens before truncation."""
+    """Texts that a checkpoint is reported on: `labels` [n], `lengths` [n] in tokens before truncation.
+
+    `labels` is 0/1 [n, labels] where a text may have several.
+    """
 
     name: str
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     lengths: NDArray[np.int64]
     label_names: tuple[str, ...]
 
@@ -45,14 +47,15 @@ def as_stored(model: PreTrainedModel, half: bool) -> PreTrainedModel:
     return stored.half().float() if half else stored
 
 
-def storage_report(full: Logits, stored: Logits, labels: NDArray[np.int64]) -> dict[str, float]:
+def storage_report(full: Logits, stored: Logits, labels: NDArray[Any]) -> dict[str, float]:
     """What rounding the weights cost: F1 before and after, agreement of labels, largest logit difference."""
-    num_labels = full.shape[1]
+    several = labels.ndim > 1
+    same = ((full >= 0) == (stored >= 0)).all(axis=1) if several else full.argmax(1) == stored.argmax(1)
     return {
         "texts": len(labels),
-        "f1_float32": f1(labels, full.argmax(axis=1), num_labels),
-        "f1_float16": f1(labels, stored.argmax(axis=1), num_labels),
-        "same_label": float((full.argmax(axis=1) == stored.argmax(axis=1)).mean()),
+        "f1_float32": f1_of_logits(full, labels),
+        "f1_float16": f1_of_logits(stored, labels),
+        "same_label": float(same.mean()),
         "largest_logit_difference": float(np.abs(full - stored).max()),
     }
 
@@ -89,7 +92,7 @@ def write_checkpoint(
         reloaded = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
         write_ranges(folder, *measure_ranges(reloaded, range_texts))
         write_golden(folder)
-        save_plots(folder, history, report, softmax(logits, axis=1), evaluation.labels)
+        save_plots(folder, history, report, *scored(logits, evaluation.labels))
         durable.write_text(folder / "metrics.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         durable.write_text(folder / "README.md", card(content))
         for file in folder.iterdir():

@@ -125,7 +125,8 @@ print(data.describe(settings.data))
 # %% [markdown]
 # ## Model
 # The tokenizer and the weights come from the hub (or a folder). The classification head is new unless the
-# base model has one of the same size; label names travel in the checkpoint as `id2label`.
+# base model has one of the same size; label names travel in the checkpoint as `id2label`. Where the data give
+# a text several labels (a column of lists), each label has a probability of its own.
 
 # %%
 set_seed(settings.seed)
@@ -136,6 +137,7 @@ try:
         num_labels=len(data.names),
         id2label=dict(enumerate(data.names)),
         label2id={name: index for index, name in enumerate(data.names)},
+        problem_type=fitting.problem_type(data.train),
         ignore_mismatched_sizes=True,
         dtype=torch.float32,
     )

@@ -35,7 +35,7 @@ from training.data import (
     without,
 )
 from training.losses import balanced_weights, weighted_cross_entropy
-from training.metrics import accuracy, f1
+from training.metrics import accuracy_of_logits, f1_of_logits
 from training.tables import is_file_name
 
 
@@ -133,11 +133,15 @@ def token_counts(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> NDAr
     return np.array([len(ids) for ids in tokenizer(examples.texts, verbose=False)["input_ids"]], np.int64)
 
 
+def problem_type(examples: Examples) -> str:
+    """The head and the loss that transformers gives the model: one label a text, or any number of them."""
+    return "multi_label_classification" if examples.multi_label else "single_label_classification"
+
+
 def f1_and_accuracy(prediction: EvalPrediction) -> dict[str, float]:
     """The Trainer's metrics for one evaluation."""
     logits, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
-    predicted = logits.argmax(axis=1)
-    return {"f1": f1(labels, predicted, logits.shape[1]), "accuracy": accuracy(labels, predicted)}
+    return {"f1": f1_of_logits(logits, labels), "accuracy": accuracy_of_logits(logits, labels)}
 
 
 class SaveOnInterrupt(TrainerCallback):

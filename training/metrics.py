@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import confusion_matrix, f1_score
 
 FloatArray = NDArray[np.floating[Any]]
@@ -26,6 +26,31 @@ def f1(labels: IntArray, predicted: IntArray, num_labels: int) -> float:
     if num_labels == 2:
         return float(f1_score(labels, predicted, pos_label=1, zero_division=0))
     return float(f1_score(labels, predicted, labels=range(num_labels), average="macro", zero_division=0))
+
+
+def f1_of_logits(logits: FloatArray, labels: NDArray[Any]) -> float:
+    """F1 of logits [texts, labels]: `f1`, or of 0/1 `labels` [texts, labels] that of all decisions."""
+    if labels.ndim == 1:
+        return f1(labels, logits.argmax(axis=1), logits.shape[1])
+    return float(f1_score(labels > 0.5, logits >= 0, average="micro", zero_division=0))
+
+
+def accuracy_of_logits(logits: FloatArray, labels: NDArray[Any]) -> float:
+    """Share of texts whose label, or whose every label, is right."""
+    if labels.ndim == 1:
+        return accuracy(labels, logits.argmax(axis=1))
+    return float(((labels > 0.5) == (logits >= 0)).all(axis=1).mean())
+
+
+def scored(logits: FloatArray, labels: NDArray[Any]) -> tuple[FloatArray, IntArray]:
+    """Probabilities [rows, classes] and true classes [rows], for calibration.
+
+    A row is a text; where texts may have several labels, a row is one decision on one label: no or yes.
+    """
+    if labels.ndim == 1:
+        return softmax(logits, axis=1), labels
+    yes = expit(logits).reshape(-1)
+    return np.stack([1 - yes, yes], axis=1), (labels.reshape(-1) > 0.5).astype(np.int64)
 
 
 def accuracy(labels: IntArray, predicted: IntArray) -> float:
@@ -97,10 +122,13 @@ def accuracy_by_length(
 
 
 def evaluate(
-    logits: FloatArray, labels: IntArray, lengths: IntArray, names: Sequence[str], seed: int = 17
+    logits: FloatArray, labels: NDArray[Any], lengths: IntArray, names: Sequence[str], seed: int = 17
 ) -> dict[str, Any]:
-    """Every figure of `metrics.json` for `logits` [texts, labels]; `lengths`: tokens before truncation."""
-    predicted, probabilities = logits.argmax(axis=1), softmax(logits, axis=1)
+    """Every figure of `metrics.json` for `logits` [texts, labels]; `lengths`: tokens before truncation.
+
+    `labels`: int64 [texts], or 0/1 [texts, labels] where a text may have several. Then F1 is that of all
+    decisions, accuracy counts texts whose every label is right, and F1 by label takes confusion's place.
+    """
 
     def with_interval(measure: Callable[[IntArray], float]) -> dict[str, float]:
         low, high = bootstrap_interval(measure, len(labels), seed)
@@ -108,10 +136,28 @@ def evaluate(
 
     return {
         "texts": len(labels),
-        "f1": with_interval(lambda rows: f1(labels[rows], predicted[rows], len(names))),
-        "accuracy": with_interval(lambda rows: accuracy(labels[rows], predicted[rows])),
-        "calibration_error": with_interval(lambda rows: calibration_error(probabilities[rows], labels[rows])),
-        "confusion": confusion_matrix(labels, predicted, labels=range(len(names))).tolist(),
+        "f1": with_interval(lambda rows: f1_of_logits(logits[rows], labels[rows])),
+        "accuracy": with_interval(lambda rows: accuracy_of_logits(logits[rows], labels[rows])),
+        "calibration_error": with_interval(
+            lambda rows: calibration_error(*scored(logits[rows], labels[rows]))
+        ),
+        **_by_label(logits, labels, names),
         "labels": list(names),
-        "accuracy_by_length": accuracy_by_length(labels, predicted, lengths),
+        "accuracy_by_length": accuracy_by_length(*_rightness(logits, labels), lengths),
     }
+
+
+def _by_label(logits: FloatArray, labels: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+    if labels.ndim == 1:
+        predicted = logits.argmax(axis=1)
+        return {"confusion": confusion_matrix(labels, predicted, labels=range(len(names))).tolist()}
+    scores = f1_score(labels > 0.5, logits >= 0, average=None, zero_division=0)
+    return {"f1_by_label": dict(zip(names, map(float, scores), strict=True))}
+
+
+def _rightness(logits: FloatArray, labels: NDArray[Any]) -> tuple[IntArray, IntArray]:
+    """Labels and predictions to compare text by text; with several labels a text counts as right or not."""
+    if labels.ndim == 1:
+        return labels, logits.argmax(axis=1)
+    right = ((labels > 0.5) == (logits >= 0)).all(axis=1)
+    return np.ones(len(labels), np.int64), right.astype(np.int64)

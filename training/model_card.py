@@ -75,7 +75,11 @@ def model_card(
         f"---\n{header.to_yaml()}\n---\n\n# {title}\n\n{summary}",
         "## Data\n\n" + _bullets(metrics["data"]),
         f"## Results\n\n{_results(report)}\n\nIntervals are 95%, from 1,000 bootstrap samples of the texts.",
-        "\n\n".join(f"![{caption}]({name})" for name, caption in PLOTS),
+        "\n\n".join(
+            f"![{caption}]({name})"
+            for name, caption in PLOTS
+            if name != "confusion.png" or "confusion" in report
+        ),
         notes,
         _storage(metrics["float16_storage"]) if "float16_storage" in metrics else "",
         "## Training\n\n" + _table(("hyperparameter", "value"), hyperparameters),

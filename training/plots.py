@@ -36,7 +36,7 @@ def save_plots(
     """
     figures = {
         "curves.png": curves(history),
-        "confusion.png": confusion(report),
+        **({"confusion.png": confusion(report)} if "confusion" in report else {}),
         "calibration.png": calibration(probabilities, labels, report["calibration_error"]["value"]),
         "length.png": accuracy_by_length(report["accuracy_by_length"]),
     }

@@ -87,11 +87,11 @@ async def ask(
 
 
 def answer(index: int, outcome: Outcome, named: Any, top_k: int | None = None) -> dict[str, Any]:
-    """The object of one text. named: gives probabilities by label, the largest first."""
+    """The object of one text. named: gives probabilities (regression: values) by label, the largest first."""
     if isinstance(outcome, Exception):
         problem = from_client(outcome, 0.0)
         return {"index": index, "error": problem.detail}
     fields = outcome.to_dict() | {"index": index}
-    probabilities = named(outcome.probabilities)
-    fields["probabilities"] = dict(list(probabilities.items())[:top_k]) if top_k else probabilities
+    for name in {"probabilities", "values"} & fields.keys():
+        fields[name] = dict(list(named(fields[name]).items())[:top_k])
     return fields

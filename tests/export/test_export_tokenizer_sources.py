@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
+from export.checkpoint import load_checkpoint
 from export.errors import CheckpointError
 from export.tokenizer_sources import read_tokenizer
 from tests.export.kinds import leave_vocabulary
@@ -142,3 +143,12 @@ def test_any_text_gives_the_ids_of_transformers(tmp_path_factory: pytest.TempPat
         assert ours.encode(text).ids == theirs(text)["input_ids"]
 
     same()
+
+
+def test_tokens_beyond_the_models_vocabulary_are_said(own_checkpoint: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(own_checkpoint / "tokenizer.json"))
+    assert load_checkpoint(own_checkpoint).notes == ()
+    tokenizer.add_tokens(["<user>", "<url>"])
+    tokenizer.save(str(own_checkpoint / "tokenizer.json"))
+    (note,) = load_checkpoint(own_checkpoint).notes
+    assert note.startswith("2 of the tokenizer's tokens")

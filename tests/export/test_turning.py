@@ -14,8 +14,9 @@ from export import turning
 from export.api import build_fp32
 from export.checkpoint import Checkpoint, load_checkpoint
 from export.errors import PublishError
-from export.pins import pinned_text, pinned_versions
+from export.pins import pinned_versions
 from export.publish import publish, seed_configs
+from export.signature import described_text
 from export.versions import complete_change, locked, rollback
 
 MODELS = ("mobilebert_fp32", "mobilebert_fp16", "mobilebert_int8")
@@ -122,7 +123,7 @@ def test_a_killed_process_leaves_a_change_that_the_next_one_completes(
 def test_an_up_to_date_check_completes_a_change_too(publish_all, tmp_path: Path) -> None:
     publish_all()
     config = tmp_path / "sentiment" / "config.pbtxt"
-    (tmp_path / ".turning.json").write_text(json.dumps({"sentiment/config.pbtxt": pinned_text(config, 7)}))
+    (tmp_path / ".turning.json").write_text(json.dumps({"sentiment/config.pbtxt": described_text(config, 7)}))
     complete_change(tmp_path)
     assert pinned_versions(config) == {7}
     complete_change(tmp_path / "no repository")
