@@ -48,13 +48,13 @@ def parse_range(header: str, task: Task) -> ByteRange | None:
     return ByteRange(first, last, size, task.assembled.exists())
 
 
-def json_lines(task: Task, first: int, texts: bool) -> Iterator[bytes]:
-    """The results from text `first` on, many lines at a time."""
+def json_lines(task: Task, first: int, texts: bool, chunks: int) -> Iterator[bytes]:
+    """The results of the first `chunks` chunks from text `first` on, many lines at a time."""
     if first == 0 and not texts:
-        for chunk in range(task.ready_chunks()):
+        for chunk in range(chunks):
             yield task.result_bytes(chunk)
     else:
-        for lines in _grouped(task.result_lines(first, texts)):
+        for lines in _grouped(task.result_lines(first, texts, chunks)):
             yield b"".join(lines)
 
 
@@ -70,11 +70,11 @@ def byte_range(task: Task, asked: ByteRange) -> Iterator[bytes]:
         start += size
 
 
-def csv_lines(task: Task, first: int, texts: bool) -> Iterator[bytes]:
-    """The results as CSV (RFC 4180) with a header; JSON lines have the probabilities besides."""
+def csv_lines(task: Task, first: int, texts: bool, chunks: int) -> Iterator[bytes]:
+    """The same as CSV (RFC 4180) with a header; JSON lines have the probabilities besides."""
     columns = [*CSV_COLUMNS, *(["text"] if texts else [])]
     yield _table(columns, [dict(zip(columns, columns, strict=True))])
-    for lines in _grouped(task.result_lines(first, texts)):
+    for lines in _grouped(task.result_lines(first, texts, chunks)):
         yield _table(columns, map(json.loads, lines))
 
 

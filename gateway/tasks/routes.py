@@ -141,17 +141,20 @@ async def get_results(
     task = await _own(services, caller.id, task_id)
     first = min(after + 1, task.total)
     state = (await asyncio.to_thread(status, services.tasks.store, task)).state
-    headers = {"Task-State": state, "Task-Ready": str(task.starts[task.ready_chunks()])}
+    ready = await asyncio.to_thread(task.ready_chunks)
+    headers = {"Task-State": state, "Task-Ready": str(task.starts[ready])}
     headers["Content-Disposition"] = f'attachment; filename="{task.id}.{form}"'
     if form == "csv":
-        return StreamingResponse(sent.csv_lines(task, first, texts), media_type="text/csv", headers=headers)
+        return StreamingResponse(
+            sent.csv_lines(task, first, texts, ready), media_type="text/csv", headers=headers
+        )
     headers["Accept-Ranges"] = "bytes"
     asked = sent.parse_range(byte_range, task) if byte_range and not first and not texts else None
     if asked is not None:
         headers |= {"Content-Range": asked.header, "Content-Length": str(asked.last + 1 - asked.first)}
         body = sent.byte_range(task, asked)
         return StreamingResponse(body, 206, headers, media_type="application/x-ndjson")
-    return StreamingResponse(sent.json_lines(task, first, texts), 200, headers, "application/x-ndjson")
+    return StreamingResponse(sent.json_lines(task, first, texts, ready), 200, headers, "application/x-ndjson")
 
 
 @router.get("/{task_id}/events", responses=problems(401, 404))

@@ -185,14 +185,15 @@ class Task:
         missing = self.missing()
         return missing[0] if missing else self.chunks
 
-    def result_lines(self, first: int = 0, texts: bool = False) -> Iterator[bytes]:
+    def result_lines(self, first: int = 0, texts: bool = False, chunks: int | None = None) -> Iterator[bytes]:
         """The answers from text `first` on, in order, as far as they are ready: JSON lines.
 
-        texts: with the text (null where there was none) in each.
+        texts: with the text (null where there was none) in each. chunks: of these first ones only.
         """
+        chunks = self.ready_chunks() if chunks is None else chunks
         chunk = bisect.bisect_right(self.starts, first) - 1
         skip = first - self.starts[chunk]
-        for number in range(chunk, self.ready_chunks()):
+        for number in range(chunk, chunks):
             lines = self.result_bytes(number).splitlines(keepends=True)
             if texts:
                 rows = (self.folder / "input" / _name(number)).read_bytes().splitlines()
