@@ -20,7 +20,7 @@ def attack_once(server: TritonServer, seed: int, number: int) -> tuple[Attack, i
     attack = ATTACKS[number % len(ATTACKS)]
     marker = marker_of(number)
     data = attack(generator, marker)
-    reply = exchange(server, data)
+    reply = exchange(server.http_url, data)
     found = [
         f"number {number}, {attack.__name__}: {each}; {reply.body[:300]!r}"
         for each in http_wrongs(data, reply, marker)

@@ -37,12 +37,12 @@ def supervised(published_repository: Path) -> Iterator[tuple[TritonServer, Servi
 def huge_shape(server: TritonServer) -> None:
     """Triton reserves what a numeric tensor declares, before it looks at the data: std::bad_alloc."""
     text = {**tensor("mark"), "datatype": "INT64", "shape": [1, 1 << 55], "data": [1]}
-    exchange(server, request("POST", f"{MODEL}/infer", dumps({"inputs": [text]})))
+    exchange(server.http_url, request("POST", f"{MODEL}/infer", dumps({"inputs": [text]})))
 
 
 def bottomless_nesting(server: TritonServer) -> None:
     """More than 256 MiB of stack: the JSON parser calls itself for each bracket."""
-    exchange(server, request("POST", f"{MODEL}/generate", b'{"text":' + b"[" * 4_000_000))
+    exchange(server.http_url, request("POST", f"{MODEL}/generate", b'{"text":' + b"[" * 4_000_000))
 
 
 def classification_of_a_label(server: TritonServer) -> None:

@@ -3,8 +3,7 @@
 import contextlib
 import socket
 from dataclasses import dataclass
-
-from serving.launcher import TritonServer
+from urllib.parse import urlsplit
 
 SECONDS = 30
 
@@ -30,12 +29,13 @@ def request(
     return "\r\n".join(lines).encode("utf-8", "surrogatepass") + b"\r\n\r\n" + body
 
 
-def exchange(server: TritonServer, data: bytes, seconds: float = SECONDS) -> Reply:
-    """Send `data`, say that no more will come, and read until the server closes or falls silent.
+def exchange(url: str, data: bytes, seconds: float = SECONDS) -> Reply:
+    """Send `data` to the server at `url`, say that no more comes, and read until it closes or falls silent.
 
     Raises TimeoutError when nothing at all comes back within `seconds`.
     """
-    address = (server.options.host, server.options.http_port)
+    parts = urlsplit(url)
+    address = (parts.hostname or "", parts.port or 80)
     with contextlib.closing(socket.create_connection(address, seconds)) as connection:
         # A server that refuses early resets the connection while the rest is being sent.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
