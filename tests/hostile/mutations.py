@@ -104,7 +104,7 @@ def _repeat(container: Any, key: Any, generator: random.Random) -> None:
 
 
 def _wrap(container: Any, key: Any, generator: random.Random) -> None:
-    for _ in range(generator.choice((1, 2, 50, 500))):
+    for _ in range(generator.choice((1, 2, 50, 150))):
         container[key] = generator.choice(([container[key]], {"a": container[key]}))
 
 
