@@ -1,6 +1,7 @@
 """`python -m serving`: start Triton in the foreground, print how to call it, drain on Ctrl-C or SIGTERM."""
 
 import enum
+import errno
 import re
 import signal
 import time
@@ -21,8 +22,17 @@ from serving.service import Service
 from serving.worker import WorkerChild
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-output = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Terminal(Console):
+    """One whose reader may go away: rich would end the thread that prints, and so the drain of a log."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, "nobody reads this any more")
+
+
+output = Terminal(highlight=False, soft_wrap=True)
+errors = Terminal(stderr=True, highlight=False, soft_wrap=True)
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 

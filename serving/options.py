@@ -72,7 +72,11 @@ def _model_arguments(options: ServerOptions) -> list[str]:
     mode = "explicit" if options.load_models else options.model_control_mode
     given = [f"--model-control-mode={mode}", *(f"--load-model={name}" for name in options.load_models)]
     if options.tolerate_failures:
-        given += ["--exit-on-error=false", "--strict-readiness=false"]
+        given.append("--exit-on-error=false")
+    if options.tolerate_failures or options.model_control_mode != "none":
+        # Strictly, a server is not ready while a new version loads, nor as long as a broken one lies there,
+        # although the old one serves; a load balancer would take it out of service.
+        given.append("--strict-readiness=false")
     if mode == "poll":
         given.append(f"--repository-poll-secs={options.poll_seconds}")
     if options.model_config_name:

@@ -34,7 +34,8 @@ def reload(server: TritonServer, model: str) -> None:
     for path in Path(server.options.model_repository, model).glob("*/model.*"):
         path.touch()
     with grpcclient.InferenceServerClient(server.grpc_url) as client:
-        client.load_model(model, client_timeout=RELOAD_SECONDS)
+        key = {"triton-grpc-protocol-admin-key": server.options.admin_key}
+        client.load_model(model, headers=key, client_timeout=RELOAD_SECONDS)
 
 
 def all_faults(models: list[str], generator: random.Random) -> dict[str, Fault]:

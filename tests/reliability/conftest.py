@@ -67,7 +67,7 @@ class Health:
         while not self._ended.wait(0.05):
             asked = time.monotonic()
             try:
-                status = requests.get(f"{self.url}/v2/health/ready", timeout=2).status_code
+                status = requests.get(f"{self.url}/v2/health/ready", timeout=10).status_code
             except requests.RequestException:
                 status = 0
             self.samples.append((asked, time.monotonic(), status))
