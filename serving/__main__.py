@@ -1,7 +1,7 @@
 """`python -m serving`: start Triton in the foreground, print how to call it, drain on Ctrl-C or SIGTERM."""
 
 import enum
-import errno
+import os
 import re
 import signal
 import time
@@ -28,7 +28,10 @@ class Terminal(Console):
     """One whose reader may go away: rich would end the thread that prints, and so the drain of a log."""
 
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError(errno.EPIPE, "nobody reads this any more")
+        """What is printed from now on goes nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
 
 
 output = Terminal(highlight=False, soft_wrap=True)
