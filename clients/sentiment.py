@@ -14,7 +14,9 @@ class Sentiment:
     probabilities: one value a class, in the order of the class ids; they sum to 1, except where a text may
     have several labels. Empty for a regression.
     num_tokens: how many tokens the model read, [CLS] and [SEP] counted.
-    truncated: True where the text had more tokens than the model reads, and its end was cut off.
+    truncated: True where the text had more tokens than the server reads (4,096 unless configured otherwise),
+        and some were left out.
+    num_windows: in how many windows a long text was read; 1 for a text of up to 512 tokens.
     labels: of a model that may give several: those above the threshold that it was published with, or none.
     values: of a regression: one a target; `label` is the target with the largest, `score` that value.
     """
@@ -26,6 +28,7 @@ class Sentiment:
     truncated: bool
     labels: tuple[str, ...] | None = None
     values: tuple[float, ...] | None = None
+    num_windows: int = 1
 
     def above(self, threshold: float, names: Sequence[str]) -> tuple[str, ...]:
         """Of `names`, the model's labels in their order (`client.labels()`), those this probable or more."""

@@ -27,6 +27,8 @@ def read_sentiments(output: Callable[[str], np.ndarray | None], rows: int) -> li
     """
     scores = "values" if output("values") is not None else "probabilities"
     columns = {name: _rows(name, output(name), rows) for name in (*REQUIRED, scores)}
+    windows = output("num_windows")  # which older servers lack: they read one
+    windows = np.ones((rows, 1), np.int32) if windows is None else _rows("num_windows", windows, rows)
     labels = None if output("labels") is None else _rows("labels", output("labels"), rows)
     return [
         Sentiment(
@@ -34,6 +36,7 @@ def read_sentiments(output: Callable[[str], np.ndarray | None], rows: int) -> li
             score=float(columns["score"][row, 0]),
             num_tokens=int(columns["num_tokens"][row, 0]),
             truncated=bool(columns["truncated"][row, 0]),
+            num_windows=int(windows[row, 0]),
             labels=None if labels is None else tuple(name for name in map(_as_str, labels[row]) if name),
             **{"probabilities": (), scores: tuple(float(value) for value in columns[scores][row])},
         )

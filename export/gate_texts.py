@@ -110,7 +110,7 @@ def read_sample(
 
 
 def tokenize(checkpoint: Checkpoint, texts: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Ids as serving makes them: not padded, cut at 512 tokens or the model's positions."""
+    """Ids as serving makes them: not padded, cut at 4,096 tokens."""
     encodings = load_tokenizer(checkpoint).encode_batch(list(texts))
     return tuple(tuple(encoding.ids) for encoding in encodings)
 

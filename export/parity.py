@@ -14,10 +14,10 @@ from tokenizers import Tokenizer
 
 from export.checkpoint import Checkpoint, Golden
 from export.errors import ParityError
+from export.windows import Windows
 
 # Rounding in float32 stays below a tenth of this; a wrong weight or a padded neighbour is far above.
 FP32_TOLERANCE = 1e-4
-MAX_TOKENS = 512
 
 Row = Sequence[int] | NDArray[np.int64]
 
@@ -80,7 +80,7 @@ def check_parity(
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
-    """The checkpoint's tokenizer, cutting texts at 512 tokens or at its last position, never padding.
+    """The checkpoint's tokenizer, cutting texts where the graph does (see `export.windows`), never padding.
 
     Raises:
         ParityError: tokenizer.json is damaged.
@@ -92,7 +92,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
             f"{checkpoint.folder}: tokenizer.json cannot be read ({error}); save it again"
         ) from error
     tokenizer.no_padding()
-    tokenizer.enable_truncation(min(MAX_TOKENS, checkpoint.config.max_position_embeddings))
+    tokenizer.enable_truncation(Windows(checkpoint.config.max_position_embeddings).max_tokens)
     return tokenizer
 
 

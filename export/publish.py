@@ -30,6 +30,7 @@ from export.versions import (
     served,
     versions,
 )
+from export.windows import Windows
 
 if TYPE_CHECKING:
     from export.server import ExplicitServer
@@ -117,6 +118,8 @@ def _removed_on_failure(folders: list[Path], version: int) -> Iterator[None]:
 def _stage_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     staging = _fresh(folder / _STAGING)
     (staging / "tokenizer.json").write_bytes(checkpoint.tokenizer_json)
+    windows = Windows(checkpoint.config.max_position_embeddings)
+    (staging / "windows.json").write_text(json.dumps(windows.as_read()) + "\n", encoding="utf-8")
     for source in TOKENIZER_SOURCES:
         shutil.copy(folder / source, staging / source)
 

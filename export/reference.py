@@ -1,5 +1,7 @@
 """The logits that every precision is held against: torch's in float32, for a text alone and without padding.
 
+A text that is longer than the model's positions has the mean of its windows' logits.
+
 Golden texts carry them. For other texts torch computes them where it is installed. Where it is not, the
 float32 graph stands in for it, once it has agreed with the golden logits to 1e-4.
 """
@@ -18,6 +20,7 @@ from export.errors import GateError
 from export.gate_texts import Sample
 from export.parallel import Progress, run_all
 from export.parity import check_parity, open_session, run_rows
+from export.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def reference_logits(
     """
     if find_spec("torch") and find_spec("transformers"):
         logits = _torch_logits(checkpoint, sample.rows, progress)
-        return Reference(logits, "torch in float32, every text alone")
+        return Reference(logits, "torch in float32, every text alone, long ones in windows")
     fp32 = build_fp32(checkpoint)
     if check_parity(fp32, checkpoint) is None:
         raise GateError(
@@ -72,9 +75,12 @@ def _torch_logits(
     logging.disable_progress_bar()
     model = MobileBertForSequenceClassification.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
 
+    windows = Windows(checkpoint.config.max_position_embeddings)
+
     def run(row: Sequence[int]) -> NDArray[np.float64]:
         with torch.inference_mode():
-            return model(input_ids=torch.tensor([row])).logits[0].double().numpy()
+            parts = [model(input_ids=torch.tensor([part])).logits[0] for part in windows.cut(row)]
+        return torch.stack(parts).double().mean(dim=0).numpy()
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

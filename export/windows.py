@@ -42,6 +42,10 @@ class Windows:
         """Of a row, at most."""
         return max(self.positions, MAX_TOKENS)
 
+    def as_read(self) -> dict[str, int]:
+        """What the tokenizer has to know of the model, as windows.json in its version folder."""
+        return {"positions": self.positions, "max_tokens": self.max_tokens}
+
     def metadata(self) -> dict[str, str]:
         """What the ONNX model says of itself, for those who plan its runs."""
         return {"window_tokens": str(self.positions), "max_tokens": str(self.max_tokens)}

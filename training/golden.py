@@ -3,15 +3,20 @@
     write_golden(Path("checkpoints/mobilebert-imdb"))
 
 reads the checkpoint as it is stored and writes `golden.jsonl` beside it, one object a line:
-{"name", "text", "input_ids", "truncated", "logits"}. The texts are `golden_texts.jsonl` of this folder.
+{"name", "text", "input_ids", "truncated", "logits"}. The texts are `golden_texts.jsonl` of this folder. A text over
+512 tokens is read in windows, one forward each, and has the mean of their logits. From the command line:
+
+    python -m training.golden checkpoints/mobilebert-imdb
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import (
     AutoModelForSequenceClassification,
@@ -21,25 +26,27 @@ from transformers import (
 )
 
 import durable
+from training.long_texts import MAX_TOKENS, mean_logits, windows
 
-MAX_TOKENS = 512
 TEXTS = Path(__file__).with_name("golden_texts.jsonl")
 
 
 def golden_texts(path: Path = TEXTS) -> list[dict[str, str]]:
-    """The texts, as {"name", "text"}; "repeat": n in the file stands for the text n times over."""
+    """The texts, as {"name", "text"}; "repeat": n in the file stands for the text n times over, then "end"."""
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [{"name": r["name"], "text": r["text"] * r.get("repeat", 1)} for r in records]
+    return [{"name": r["name"], "text": r["text"] * r.get("repeat", 1) + r.get("end", "")} for r in records]
 
 
 @torch.no_grad()
 def golden_record(
     name: str, text: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> dict[str, Any]:
-    """One text alone, unpadded, in float32, right-truncated at 512 tokens with [CLS] and [SEP]."""
+    """One text alone, unpadded, in float32, read as serving reads it, up to 4,096 tokens with [CLS] and [SEP]."""
     every = tokenizer(text, verbose=False)["input_ids"]
     kept = tokenizer(text, truncation=True, max_length=MAX_TOKENS)["input_ids"]
-    logits = model(input_ids=torch.tensor([kept])).logits[0]
+    parts = windows(kept, model.config.max_position_embeddings)
+    of_parts = np.stack([model(input_ids=torch.tensor([part])).logits[0].numpy() for part in parts])
+    logits = mean_logits(of_parts, [len(parts)])[0]
     return {
         "name": name,
         "text": text,
@@ -56,3 +63,8 @@ def write_golden(checkpoint: Path) -> Path:
     records = [golden_record(item["name"], item["text"], model, tokenizer) for item in golden_texts()]
     lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     return durable.write_text(checkpoint / "golden.jsonl", lines)
+
+
+if __name__ == "__main__":
+    for folder in sys.argv[1:]:
+        print(write_golden(Path(folder)))

@@ -5,19 +5,21 @@ import traceback
 from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
-from tokenization import Limits, TextError, Tokens, load_tokenizer, tokenize
+from tokenization import Limits, TextError, Tokens, load_limits, load_tokenizer, tokenize
 
 
 class TritonPythonModel:
-    """`text` [rows, 1] to `input_ids` [rows, longest row], `num_tokens` [rows, 1], `truncated` [rows, 1]."""
+    """`text` [rows, 1] to `input_ids` [rows, longest row], `num_tokens`, `truncated`, `num_windows` [rows, 1].
+
+    A request's own parameters `max_tokens` and `truncation` go before the configuration's.
+    """
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read tokenizer.json from the version folder, and the limits from the configuration's parameters."""
+        """Read tokenizer.json and windows.json from the version folder, the limits from the configuration."""
         parameters = json.loads(args["model_config"])["parameters"]
-        self.limits = Limits(
-            **{key: int(parameters[key]["string_value"]) for key in ("max_tokens", "max_text_bytes")}
-        )
-        self.tokenizer = load_tokenizer(Path(__file__).parent / "tokenizer.json")
+        folder = Path(__file__).parent
+        self.limits = load_limits(folder, {key: each["string_value"] for key, each in parameters.items()})
+        self.tokenizer = load_tokenizer(folder / "tokenizer.json")
 
     def execute(self, requests: list) -> list:
         """One response per request; a request that is refused, or that fails, costs only itself."""
@@ -32,12 +34,19 @@ class TritonPythonModel:
 
     def _answer(self, requests: list) -> list:
         texts = [pb_utils.get_input_tensor_by_name(request, "text").as_numpy() for request in requests]
-        return [_response(answer) for answer in tokenize(texts, self.tokenizer, self.limits)]
+        limits = [self._limits_of(request) for request in requests]
+        return [_response(answer) for answer in tokenize(texts, self.tokenizer, limits)]
+
+    def _limits_of(self, request: object) -> Limits | TextError:
+        try:
+            return self.limits.of_request(json.loads(request.parameters() or "{}"))
+        except TextError as error:
+            return error
 
 
 def _response(answer: Tokens | TextError) -> object:
     if isinstance(answer, TextError):
         error = pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)
         return pb_utils.InferenceResponse(error=error)
-    names = ("input_ids", "num_tokens", "truncated")
+    names = ("input_ids", "num_tokens", "truncated", "num_windows")
     return pb_utils.InferenceResponse([pb_utils.Tensor(name, getattr(answer, name)) for name in names])

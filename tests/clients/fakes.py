@@ -28,6 +28,7 @@ OUTPUTS = {
     "probabilities": "FP32",
     "num_tokens": "INT32",
     "truncated": "BOOL",
+    "num_windows": "INT32",
 }
 
 
@@ -155,6 +156,7 @@ def _http_answer(
     fake.texts.append(texts)
     data = {"label": texts, "score": [0.75] * len(texts), "probabilities": [0.25, 0.75] * len(texts)}
     data |= {"num_tokens": [7] * len(texts), "truncated": [False] * len(texts)}
+    data["num_windows"] = [1] * len(texts)
     outputs = [
         {
             "name": name,
@@ -210,6 +212,7 @@ def _grpc_answer(texts: list[str]) -> service_pb2.ModelInferResponse:
         "probabilities": struct.pack(f"<{2 * rows}f", *[0.25, 0.75] * rows),
         "num_tokens": struct.pack(f"<{rows}i", *[7] * rows),
         "truncated": struct.pack(f"<{rows}?", *[False] * rows),
+        "num_windows": struct.pack(f"<{rows}i", *[1] * rows),
     }
     answer = service_pb2.ModelInferResponse(model_name="sentiment", raw_output_contents=list(raw.values()))
     for name in raw:

@@ -5,6 +5,7 @@ import itertools
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import requests
@@ -46,7 +47,7 @@ def close_to(expected: Sentiment) -> Sentiment:
     """Equal but for rounding, which may differ with the batch."""
     probabilities = pytest.approx(expected.probabilities, abs=1e-4)
     score = pytest.approx(expected.score, abs=1e-4)
-    return Sentiment(expected.label, score, probabilities, expected.num_tokens, expected.truncated)
+    return replace(expected, score=score, probabilities=probabilities)
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def generated(server: TritonServer) -> dict[str, Sentiment]:
     for text in ODD_TEXTS + FILMS:
         url = f"{server.http_url}/v2/models/sentiment/generate"
         found = requests.post(url, json={"text": text}, timeout=60).json()
-        fields = {name: found[name] for name in ("label", "score", "num_tokens", "truncated")}
+        fields = {name: found[name] for name in ("label", "score", "num_tokens", "truncated", "num_windows")}
         answers[text] = Sentiment(**fields, probabilities=tuple(found["probabilities"]))
     return answers
 
@@ -85,10 +86,17 @@ def test_odd_texts_get_the_answer_of_plain_json(client, generated):
     assert client.classify(ODD_TEXTS) == [close_to(generated[text]) for text in ODD_TEXTS]
 
 
-def test_only_texts_beyond_the_models_length_are_truncated(client):
-    found = dict(zip(ODD_TEXTS, client.classify(ODD_TEXTS), strict=True))
-    assert [text for text in ODD_TEXTS if found[text].truncated] == ["word " * 3000]
-    assert found["word " * 3000].num_tokens == 512
+def test_long_texts_are_read_in_windows_and_cut_only_beyond_the_longest(client):
+    texts = [*ODD_TEXTS, "word " * 510, "word " * 511, "word " * 5000]
+    found = dict(zip(texts, client.classify(texts), strict=True))
+    assert [text for text in texts if found[text].truncated] == ["word " * 5000]
+    read = {size: found["word " * size] for size in (510, 511, 3000, 5000)}
+    assert {size: (each.num_tokens, each.num_windows) for size, each in read.items()} == {
+        510: (512, 1),
+        511: (513, 2),
+        3000: (3002, 6),
+        5000: (4096, 9),
+    }
 
 
 def test_answers_follow_the_order_of_the_texts_in_every_grouping(url, protocol, generated):

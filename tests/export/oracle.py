@@ -65,12 +65,12 @@ def write_golden(folder: Path, texts: Sequence[str] = TEXTS) -> Path:
     """Write golden.jsonl from the torch model."""
     model = torch_model(folder)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    limit = min(512, model.config.max_position_embeddings)
+    limit = 4096
     lines = []
     for index, text in enumerate(texts):
         full = tokenizer.encode(text).ids
         ids = full if len(full) <= limit else [*full[: limit - 1], full[-1]]
-        logits = torch_logits(model, [ids])[0].tolist()
+        logits = long_row_logits(model, [ids], model.config.max_position_embeddings)[0].tolist()
         truncated = len(full) > limit
         row = {
             "name": f"text {index}",

@@ -12,7 +12,7 @@ from export.fp16 import build_fp16
 from export.int8 import build_int8
 from export.parity import open_session, run_rows
 from export.precisions import BUILDER_MODULES, builder
-from tests.export.oracle import torch_logits, torch_model
+from tests.export.oracle import long_row_logits, torch_model
 from tests.reviews import ROOT, load_reviews, reference
 
 SHIPPED = ROOT / "checkpoints" / "mobilebert-imdb"
@@ -56,7 +56,7 @@ def test_logits_of_500_reviews_equal_torchs_alone_and_in_random_batches(
     lengths = [len(row) for row in rows]
     assert len(rows) == REVIEWS
     assert min(lengths) < 30
-    assert max(lengths) == 512
+    assert max(lengths) > 512
     session = open_session(build_fp32(checkpoint), threads=1)
     generator = np.random.default_rng(0)
     for sizes in (np.ones(REVIEWS, dtype=int), generator.multinomial(REVIEWS, np.full(60, 1 / 60))):
@@ -76,8 +76,36 @@ def test_half_precision_as_a_gpu_computes_it_gives_the_same_labels(
 def test_the_shipped_golden_texts_come_from_the_shipped_weights(checkpoint: Checkpoint) -> None:
     assert len(checkpoint.golden) >= 30
     model = torch_model(SHIPPED)
-    for text in checkpoint.golden[::6]:
-        np.testing.assert_allclose(torch_logits(model, [text.input_ids])[0], text.logits, atol=1e-5)
+    for text in [*checkpoint.golden[::6], *checkpoint.golden[-4:]]:
+        wanted = long_row_logits(model, [text.input_ids], 512)[0]
+        np.testing.assert_allclose(wanted, text.logits, atol=1e-5)
+
+
+def test_the_shipped_golden_texts_hold_long_ones(checkpoint: Checkpoint) -> None:
+    lengths = [len(text.input_ids) for text in checkpoint.golden]
+    assert {513, 1000, 4000, 4096} <= set(lengths)
+    assert [len(text.input_ids) for text in checkpoint.golden if text.truncated] == [4096]
+
+
+LONG_REVIEWS = 200
+
+
+@pytest.mark.slow
+def test_200_long_reviews_equal_torchs_windows_alone_and_among_short_ones(checkpoint: Checkpoint) -> None:
+    every = load_reviews(3000, seed=1)
+    texts = [text for text in every if len(text) > 3300][: LONG_REVIEWS + 20]
+    ids, wanted = reference(SHIPPED, [*texts, *[text[:500] for text in every[:100]]])
+    long = [number for number, row in enumerate(ids) if len(row) > 512]
+    assert len(long) >= LONG_REVIEWS
+    session = open_session(build_fp32(checkpoint), threads=1)
+    alone = np.concatenate([run_rows(session, [ids[number]]) for number in long])
+    np.testing.assert_allclose(alone, wanted[long], atol=1e-4)
+    order = np.random.default_rng(2).permutation(len(ids))
+    for start in range(0, len(order), 8):
+        members = order[start : start + 8]
+        np.testing.assert_allclose(
+            run_rows(session, [ids[number] for number in members]), wanted[members], atol=1e-4
+        )
 
 
 @pytest.mark.slow

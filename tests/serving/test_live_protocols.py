@@ -13,7 +13,7 @@ TEXTS = [
     "",
     "Ünïcode \U0001f600 <br /> ok",
 ]
-OUTPUTS = ("label", "score", "probabilities", "num_tokens", "truncated")
+OUTPUTS = ("label", "score", "probabilities", "num_tokens", "truncated", "num_windows")
 
 
 def test_generate_json_binary_and_grpc_agree(server: TritonServer) -> None:

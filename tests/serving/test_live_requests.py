@@ -36,7 +36,20 @@ def test_a_refusal_names_the_reason_and_nothing_else(server: TritonServer) -> No
 
 def test_the_longest_text_allowed_is_served_and_truncated(server: TritonServer) -> None:
     answer = generate(server, {"text": "good " * (2**20 // 5)}).json()
-    assert (answer["num_tokens"], answer["truncated"]) == (512, True)
+    assert (answer["num_tokens"], answer["truncated"], answer["num_windows"]) == (4096, True, 9)
+
+
+def test_a_request_may_choose_how_a_long_text_is_read(server: TritonServer) -> None:
+    text = "good " * 900
+    told = [
+        generate(server, {"text": f"{number} {text}", **choice}).json()
+        for number, choice in enumerate(({}, {"max_tokens": 512}, {"truncation": "head_tail"}))
+    ]
+    read = [(each["num_tokens"], each["truncated"], each["num_windows"]) for each in told]
+    assert read == [(903, False, 2), (512, True, 1), (512, True, 1)]
+    refused = generate(server, {"text": text, "max_tokens": 5000})
+    assert refused.status_code == 400
+    assert "max_tokens must be a whole number from 3 to 4096" in refused.json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +90,7 @@ def test_a_repeated_text_comes_from_the_cache(server: TritonServer) -> None:
         "probabilities",
         "num_tokens",
         "truncated",
+        "num_windows",
     )  # Triton adds fields to the first
     assert all(answer[name] == answers[0][name] for answer in answers for name in outputs)
 
