@@ -48,7 +48,7 @@ class Texts:
 
 
 class Encoder:
-    """Token ids as the served tokenizer gives them: specials included, cut at 512."""
+    """Token ids as the served tokenizer gives them, specials included; of the first 512 tokens."""
 
     def __init__(self, checkpoint: Path) -> None:
         path = checkpoint / "tokenizer.json"
@@ -57,6 +57,14 @@ class Encoder:
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.no_padding()
+
+    def cut(self, texts: Sequence[str]) -> list[tuple[str, int]]:
+        """Texts that end where 512 tokens end, so that every contestant reads the same; and their tokens."""
+        encodings = self._tokenizer.encode_batch(list(texts))
+        return [
+            (text[: each.offsets[-2][1]] if each.overflowing else text, len(each))
+            for text, each in zip(texts, encodings, strict=True)
+        ]
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
@@ -114,8 +122,7 @@ def token_ids(checkpoint: Path, reviews: Sequence[Review]) -> list[list[int]]:
 
 
 def _reviews(encode: Encoder, texts: Sequence[str], labels: Sequence[int | None]) -> list[Review]:
-    tokens = [len(ids) for ids in encode(texts)]
-    return [Review(*fields) for fields in zip(texts, tokens, labels, strict=True)]
+    return [Review(*cut, label) for cut, label in zip(encode.cut(texts), labels, strict=True)]
 
 
 def _imdb(folder: Path, count: int, split: str = "test") -> tuple[list[str], list[int | None]]:

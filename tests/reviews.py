@@ -23,14 +23,14 @@ def load_reviews(count: int, seed: int = 0) -> list[str]:
 
 
 def reference(checkpoint: Path, texts: list[str]) -> tuple[list[list[int]], np.ndarray]:
-    """Token ids cut at 4,096, and torch's float32 logits [texts, labels]: each text alone and unpadded, the mean of
-    its windows where it has several."""
+    """Token ids cut at 4,096, and torch's float32 logits [texts, labels]: each text alone and unpadded, the
+    mean of its windows where it has several."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype=torch.float32).eval()
     from tests.export.oracle import long_row_logits
 
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype=torch.float32).eval()
     ids = tokenizer(texts, truncation=True, max_length=4096)["input_ids"]
     return ids, long_row_logits(model, ids, model.config.max_position_embeddings).astype(np.float32)

@@ -3,8 +3,8 @@
     write_golden(Path("checkpoints/mobilebert-imdb"))
 
 reads the checkpoint as it is stored and writes `golden.jsonl` beside it, one object a line:
-{"name", "text", "input_ids", "truncated", "logits"}. The texts are `golden_texts.jsonl` of this folder. A text over
-512 tokens is read in windows, one forward each, and has the mean of their logits. From the command line:
+{"name", "text", "input_ids", "truncated", "logits"}. The texts are `golden_texts.jsonl` of this folder. A
+text over 512 tokens is read in windows, one forward each, and has the mean of their logits. As a command:
 
     python -m training.golden checkpoints/mobilebert-imdb
 """
@@ -32,7 +32,7 @@ TEXTS = Path(__file__).with_name("golden_texts.jsonl")
 
 
 def golden_texts(path: Path = TEXTS) -> list[dict[str, str]]:
-    """The texts, as {"name", "text"}; "repeat": n in the file stands for the text n times over, then "end"."""
+    """The texts, as {"name", "text"}; "repeat": n in the file means n times the text, then "end"."""
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [{"name": r["name"], "text": r["text"] * r.get("repeat", 1) + r.get("end", "")} for r in records]
 
@@ -41,7 +41,7 @@ def golden_texts(path: Path = TEXTS) -> list[dict[str, str]]:
 def golden_record(
     name: str, text: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> dict[str, Any]:
-    """One text alone, unpadded, in float32, read as serving reads it, up to 4,096 tokens with [CLS] and [SEP]."""
+    """One text alone, unpadded, in float32, as serving reads it: up to 4,096 tokens with [CLS] and [SEP]."""
     every = tokenizer(text, verbose=False)["input_ids"]
     kept = tokenizer(text, truncation=True, max_length=MAX_TOKENS)["input_ids"]
     parts = windows(kept, model.config.max_position_embeddings)

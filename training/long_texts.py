@@ -3,9 +3,9 @@
     parts = READINGS["windows"](ids, 512)     # rows of at most 512 ids
     logits = mean_logits(parts_logits)        # the text's are the mean of its parts'
 
-A text is `[CLS] t1 ... tn [SEP]`; each part has both again. `windows` shares the tokens evenly among as few parts as
-can hold them. `head` keeps the first tokens, `head_tail` a quarter from the beginning and the rest from the end
-(Sun et al. 2019, arXiv:1905.05583: 128 and 382 of 512).
+A text is `[CLS] t1 ... tn [SEP]`; each part has both again. `windows` shares the tokens evenly among as few
+parts as can hold them. `head` keeps the first tokens, `head_tail` a quarter from the beginning and the rest
+from the end (Sun et al. 2019, arXiv:1905.05583: 128 and 382 of 512).
 """
 
 from __future__ import annotations

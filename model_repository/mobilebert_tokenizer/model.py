@@ -9,7 +9,8 @@ from tokenization import Limits, TextError, Tokens, load_limits, load_tokenizer,
 
 
 class TritonPythonModel:
-    """`text` [rows, 1] to `input_ids` [rows, longest row], `num_tokens`, `truncated`, `num_windows` [rows, 1].
+    """`text` [rows, 1] to `input_ids` [rows, longest row] and `num_tokens`, `truncated`, `num_windows`, each
+    [rows, 1].
 
     A request's own parameters `max_tokens` and `truncation` go before the configuration's.
     """

@@ -13,8 +13,8 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 PAD_ID = 0
 # A megabyte costs a second and up to 430 MB to encode, and most of its tokens are thrown away. So a long text
-# is encoded from its first (or last) part, this many characters for each token wanted, and from a longer one if
-# that is too little.
+# is encoded from its first (or last) part, this many characters for each token wanted, and from a longer one
+# if that is too little.
 CHARACTERS_PER_TOKEN = 8
 GROWTH = 4
 # A cut spoils at most the last word (100 tokens at most: longer words are one unknown token) and a special
@@ -86,7 +86,7 @@ def load_limits(folder: Path, parameters: Mapping[str, str]) -> Limits:
 
 @dataclass(frozen=True)
 class Row:
-    """Ids of a text as the model reads them, whether some were left out, and in how many windows it is read."""
+    """Ids of a text as the model reads them, whether some were left out, and how many windows they make."""
 
     ids: list[int]
     truncated: bool
@@ -96,8 +96,8 @@ class Row:
 @dataclass(frozen=True)
 class Tokens:
     """Answer to one request. `input_ids`: int64 [rows, longest row], rows padded with 0; `num_tokens`: int32
-    [rows, 1], what the model reads, special tokens included; `truncated`: bool [rows, 1]; `num_windows`: int32
-    [rows, 1]."""
+    [rows, 1], what the model reads, special tokens included; `truncated`: bool [rows, 1]; `num_windows`:
+    int32 [rows, 1]."""
 
     input_ids: np.ndarray
     num_tokens: np.ndarray
@@ -183,8 +183,8 @@ def encode(texts: Sequence[str], tokenizer: Tokenizer, limits: Limits) -> list[R
 def encode_part(
     texts: Sequence[str], tokenizer: Tokenizer, wanted: int, part: Callable[[str, int], str]
 ) -> list[list[int]]:
-    """Ids of each text, or of `part(text, characters)` where that is enough for `wanted` tokens at its end of the
-    text, and for as many that the cut may have spoiled."""
+    """Ids of each text, or of `part(text, characters)` where that is enough for `wanted` tokens and for those
+    that the cut may have spoiled."""
     characters = CHARACTERS_PER_TOKEN * (wanted + SPOILED_TOKENS)
     if not cuts_are_harmless(tokenizer):
         characters = max(map(len, texts), default=0)
@@ -202,8 +202,8 @@ def encode_part(
 
 
 def cuts_are_harmless(tokenizer: Tokenizer) -> bool:
-    """Whether a text's first tokens depend on its beginning alone, and its last ones on its end: BERT looks at one
-    word at a time."""
+    """Whether a text's first tokens depend on its beginning alone, and its last ones on its end: BERT looks
+    at one word at a time."""
     return (
         isinstance(tokenizer.model, WordPiece)
         and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
