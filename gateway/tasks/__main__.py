@@ -1,6 +1,7 @@
 """`python -m gateway.tasks`: a Celery worker for the background tasks."""
 
 import logging
+import os
 import sys
 import warnings
 from typing import Any
@@ -24,7 +25,7 @@ def main() -> int:
     except GatewayError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    sweeper = Sweeper(worker)
+    sweeper = Sweeper(worker, start_anew)
     if not settings.broker_url:
         worker.app.control.purge()
         sweeper.revive()
@@ -41,6 +42,11 @@ def main() -> int:
     options = ["--pool", "threads", "--concurrency", str(settings.task_concurrency), "--loglevel", "WARNING"]
     worker.app.worker_main(["--quiet", "worker", *options, "--without-gossip", "--without-mingle"])
     return 0
+
+
+def start_anew() -> None:
+    """The same process, from its beginning; chunks in hand are scored again."""
+    os.execv(sys.executable, [sys.executable, "-m", "gateway.tasks"])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ and a new epoch, which makes void whatever was on its way after all.
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from filelock import FileLock, Timeout
 
@@ -23,10 +24,15 @@ log = logging.getLogger("gateway.tasks")
 
 
 class Sweeper:
-    """A thread of a worker; of several workers one sweeps at a time."""
+    """A thread of a worker; of several workers one sweeps at a time.
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
+    start_anew: called where messages were sent and none was heard. Celery's consumer may stay deaf after
+    Redis was killed: a thread that acknowledges meets the broken connection first, the event loop never does.
+    """
+
+    def __init__(self, worker: Worker, start_anew: Callable[[], None]) -> None:
+        self._worker, self._start_anew = worker, start_anew
+        self._heard_at_revival: dict[str, int] = {}
         self._lock = FileLock(worker.store.folder / "sweep.lock", timeout=0, thread_local=False)
         self._thread = threading.Thread(target=self._run, name="task-sweeper", daemon=True)
 
@@ -51,6 +57,10 @@ class Sweeper:
             # Tasks in a long queue are not touched for long; the doubling keeps their messages few.
             if task.idle_seconds(now) > stall * 2.0 ** min(task.epoch(), LONGEST_DOUBLING):
                 log.warning("task %s stood still; it goes on", task.id)
+                if self._heard_at_revival.get(task.id) == self._worker.heard:
+                    log.warning("this worker hears nothing from its broker; it starts anew")
+                    self._start_anew()
+                self._heard_at_revival[task.id] = self._worker.heard
                 self.revive_one(task)
         clean(self._worker.store, now)
 

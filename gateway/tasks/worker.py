@@ -34,12 +34,14 @@ class Worker:
         self.store = Store(settings.task_folder)
         self.app: Celery = make_app(settings)
         self.stopping = threading.Event()
+        self.heard = 0  # messages
         self._scorers: dict[str, Scorer] = {}
         self._lock = threading.Lock()
         self.app.task(name=SCORE)(self.score)
 
     def score(self, name: str, chunk: int, epoch: int) -> None:
         """Handles one message; void ones are dropped."""
+        self.heard += 1
         task = self.store.get(name)
         if task is None or task.end() is not None or epoch != task.epoch():
             return
