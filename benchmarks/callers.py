@@ -10,6 +10,19 @@ import urllib3
 from benchmarks.errors import BenchmarkError
 
 TIMEOUT_S = 600.0
+# A server with too much work says 503: its clients come back, and that time is part of their latency.
+RETRIES = urllib3.Retry(
+    connect=3,
+    read=3,
+    redirect=0,
+    status=50,
+    total=None,
+    status_forcelist=[503],
+    allowed_methods=None,
+    backoff_factor=0.1,
+    backoff_max=1.0,
+    raise_on_status=False,
+)
 
 
 class Caller(Protocol):
@@ -35,8 +48,8 @@ class HttpCaller:
         Raises:
             BenchmarkError: the answer's status is not 200.
         """
-        timeout, retries = urllib3.Timeout(TIMEOUT_S), urllib3.Retry(3, redirect=0)
-        response = self._pool.request("POST", self.url, json=body, timeout=timeout, retries=retries)
+        timeout = urllib3.Timeout(TIMEOUT_S)
+        response = self._pool.request("POST", self.url, json=body, timeout=timeout, retries=RETRIES)
         if response.status != 200:
             raise BenchmarkError(f"{self.url} answered {response.status}: {response.data[:200].decode()}")
         return json.loads(response.data)
