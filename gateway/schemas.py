@@ -101,8 +101,11 @@ def checked(model: type[T], data: Any) -> T:
 
 def openapi_body(model: type[BaseModel]) -> dict[str, Any]:
     """The documentation of a body that the address reads itself."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
+    schema = model.model_json_schema()
+    parts = schema.pop("$defs", {})
+    for choice in schema.get("anyOf", []):
+        if reference := choice.pop("$ref", ""):
+            choice.update(parts[reference.rpartition("/")[2]])
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
