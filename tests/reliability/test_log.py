@@ -64,7 +64,7 @@ def test_a_closed_stderr_costs_the_lines_and_nothing_else(published_repository: 
 
 def stubs_below(pid: int) -> list[int]:
     children = psutil.Process(pid).children(recursive=True)
-    return [child.pid for child in children if child.name() == STUB[:15]]
+    return [child.pid for child in children if child.name().startswith(STUB[:15])]
 
 
 def is_ready(url: str) -> bool:
