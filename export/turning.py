@@ -39,7 +39,7 @@ def turn_all(repository: Path, targets: Mapping[Path, int], server: "ExplicitSer
             folder.mkdir(exist_ok=True)
         for path, version in targets.items():
             if lines := label_lines(path, version):
-                replace_text(ensemble_folder(path) / str(version) / LABELS_FILE, lines)
+                durable.write_text(ensemble_folder(path) / str(version) / LABELS_FILE, lines)
         _write_all(repository, {path: described_text(path, version) for path, version in targets.items()})
         if server:
             server.load(names)
