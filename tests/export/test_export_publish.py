@@ -182,6 +182,7 @@ def test_pinning_keeps_comments_and_all_other_fields(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_text(
         'name: "e"  # model_version: words in a comment stay valid\n'
+        "version_policy { specific { versions: 1 } }\n"
         "ensemble_scheduling { step [ { model_name: 'a' model_version: 1 },\n"
         "{ model_name: 'b' model_version: -1 } ] }\n"
     )
