@@ -92,8 +92,8 @@ LONG_REVIEWS = 200
 
 @pytest.mark.slow
 def test_200_long_reviews_equal_torchs_windows_alone_and_among_short_ones(checkpoint: Checkpoint) -> None:
-    every = load_reviews(3000, seed=1)
-    texts = [text for text in every if len(text) > 3300][: LONG_REVIEWS + 20]
+    every = load_reviews(8000, seed=1)
+    texts = [text for text in every if len(text) > 3300][: LONG_REVIEWS + 40]
     ids, wanted = reference(SHIPPED, [*texts, *[text[:500] for text in every[:100]]])
     long = [number for number, row in enumerate(ids) if len(row) > 512]
     assert len(long) >= LONG_REVIEWS
