@@ -17,16 +17,18 @@ from pathlib import Path
 PIDFD_GETFD = 438  # the same number on every architecture
 ESTABLISHED = "01"
 TABLES = ("tcp", "tcp6")  # a kernel without IPv6 lacks the second
-TCP_INFO_BYTES = 60
-LAST_DATA_SENT, LAST_DATA_RECEIVED = 44, 52  # offsets in struct tcp_info, milliseconds ago
+TCP_INFO_BYTES = 160
+# Offsets in struct tcp_info (linux/tcp.h): milliseconds since the last data, and numbers of segments with data.
+LAST_DATA_SENT, LAST_DATA_RECEIVED, SEGMENTS_RECEIVED, SEGMENTS_SENT = 44, 52, 152, 156
+QUIET_MILLISECONDS = 5_000
 
 
 def close_idle(pid: int, ports: Iterable[int]) -> None:
     """Half-close the established connections on these local ports whose last word was the server's.
 
     The server then reads the end of the connection and drops it. A request in flight is the client's word, so
-    its connection waits; and should one be misjudged (the kernel's clock ticks in milliseconds), its answer
-    is still sent, because only the reading half is closed.
+    its connection waits. Call it again and again while the server drains: a connection whose last request and
+    answer fell into one tick of the kernel's clock (1 to 4 ms) is closed once it has been quiet for 5 s.
     """
     try:
         tables = [Path(f"/proc/{pid}/net/{name}") for name in TABLES]
@@ -57,8 +59,16 @@ def _borrow(pid: int, inodes: set[str]) -> Iterator[socket.socket]:
 
 
 def _is_idle(connection: socket.socket) -> bool:
+    """Whether no request waits for its answer, as far as the kernel can tell.
+
+    A misjudged one costs an answer: tritonserver sends the head of a /generate answer, then reads the end of
+    the connection, and drops it before the body.
+    """
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
-    sent, received = (
-        struct.unpack_from("I", info, offset)[0] for offset in (LAST_DATA_SENT, LAST_DATA_RECEIVED)
+    sent, received, segments_in, segments_out = (
+        struct.unpack_from("I", info, offset)[0]
+        for offset in (LAST_DATA_SENT, LAST_DATA_RECEIVED, SEGMENTS_RECEIVED, SEGMENTS_SENT)
     )
-    return received >= sent
+    if segments_in and not segments_out:
+        return False  # a first request, not answered yet
+    return received > sent or (received == sent and received > QUIET_MILLISECONDS)

@@ -35,6 +35,31 @@ def test_a_connection_whose_request_is_unanswered_stays_open(connection: Pair) -
         accepted.recv(10)
 
 
+def test_a_first_request_stays_open_though_it_came_in_the_tick_of_its_connection(connection: Pair) -> None:
+    client, accepted, port = connection
+    client.sendall(b"request")
+    assert accepted.recv(10) == b"request"
+    close_idle(os.getpid(), [port])
+    with pytest.raises(TimeoutError):
+        accepted.recv(10)
+
+
+def test_a_request_in_the_tick_of_the_answer_before_stays_open(connection: Pair) -> None:
+    client, accepted, port = connection
+    for _ in range(20):  # in one tick, most of the time
+        client.sendall(b"request")
+        assert accepted.recv(10) == b"request"
+        accepted.sendall(b"answer")
+        assert client.recv(10) == b"answer"
+        client.sendall(b"request")
+        assert accepted.recv(10) == b"request"
+        close_idle(os.getpid(), [port])
+        with pytest.raises(TimeoutError):
+            accepted.recv(10)
+        accepted.sendall(b"answer")
+        assert client.recv(10) == b"answer"
+
+
 def test_an_answered_connection_reads_its_end_and_can_still_send(connection: Pair) -> None:
     client, accepted, port = connection
     client.sendall(b"request")
