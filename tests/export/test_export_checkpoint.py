@@ -182,7 +182,7 @@ def test_what_a_checkpoint_says_of_itself(small_checkpoint: Path) -> None:
     assert checkpoint.config.labels == ("negative", "positive", "neutral")
     assert (checkpoint.config.hidden_size, checkpoint.config.head_size) == (96, 16)
     assert tuple(text.text for text in checkpoint.golden) == TEXTS
-    assert [text.truncated for text in checkpoint.golden] == [False, False, False, False, True]
+    assert not any(text.truncated for text in checkpoint.golden), "the longest one is read in windows"
     assert checkpoint.tokenizer_json == (small_checkpoint / "tokenizer.json").read_bytes()
     assert checkpoint.ranges == {}
 

@@ -203,7 +203,7 @@ def test_expired_task_is_deleted(server: TritonServer, tmp_path: Path):
         task = submit(gateway.client, ["a text"])
         address = f"/v1/tasks/{task['id']}"
         wait_until(lambda: gateway.client.get(address).status_code == 404)
-        assert not list(tmp_path.rglob(f"*{task['id']}*"))
+        wait_until(lambda: not list(tmp_path.rglob(f"*{task['id']}*")))
 
 
 def test_worker_told_to_stop_gives_its_chunks_back(server: TritonServer, tmp_path: Path):
