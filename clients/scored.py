@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -73,6 +74,8 @@ def _beside(output: Path) -> Iterator[IO[str]]:
     try:
         with beside.open("x", encoding="utf-8", newline="") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
         beside.replace(output)
     except BaseException:
         beside.unlink(missing_ok=True)

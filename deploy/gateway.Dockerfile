@@ -9,6 +9,7 @@ RUN grep -v '^nvidia-pytriton' /tmp/server.txt > /tmp/requirements.txt \
     && install -d -o 1000 -g 1000 /data
 
 COPY clients /app/clients
+COPY durable /app/durable
 COPY gateway /app/gateway
 WORKDIR /app
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

@@ -18,7 +18,7 @@ PIDFD_GETFD = 438  # the same number on every architecture
 ESTABLISHED = "01"
 TABLES = ("tcp", "tcp6")  # a kernel without IPv6 lacks the second
 TCP_INFO_BYTES = 160
-# Offsets in struct tcp_info (linux/tcp.h): milliseconds since the last data, and numbers of segments with data.
+# Offsets in struct tcp_info (linux/tcp.h): milliseconds since the last data, and numbers of data segments.
 LAST_DATA_SENT, LAST_DATA_RECEIVED, SEGMENTS_RECEIVED, SEGMENTS_SENT = 44, 52, 152, 156
 QUIET_MILLISECONDS = 5_000
 

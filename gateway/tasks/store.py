@@ -21,7 +21,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from gateway.tasks.files import read_json, sync_folder, write_json
+import durable
+from gateway.tasks.files import read_json, write_json
 from gateway.tasks.task import Task
 
 
@@ -61,8 +62,7 @@ class Store:
             marker.touch()
         if order.key is not None:
             write_json(self._key(order.owner, order.key), name)
-        folder.rename(self.folder / "tasks" / name)
-        sync_folder(self.folder / "tasks")
+        durable.rename(folder, self.folder / "tasks" / name)
         task = self.get(name)
         assert task is not None
         task.touch()

@@ -96,7 +96,9 @@ def test_it_starts_comes_back_and_drains(published_repository: Path, tmp_path: P
         assert service.process.returncode == 0
         _, said, after = log.partition("Draining requests in flight; once more to stop at once\n")
         assert said
-        assert all(line.startswith("worker: ") for line in after.splitlines()), "only the worker says good-bye"
+        assert all(line.startswith("worker: ") for line in after.splitlines()), (
+            "only the worker says good-bye"
+        )
         _, alive = psutil.wait_procs(children, timeout=5)
         assert not alive
         assert (tmp_path / "access.log").read_text().count("/v1/classify") >= 4
