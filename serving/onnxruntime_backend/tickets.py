@@ -69,7 +69,7 @@ class Ticket:
             self._outcomes[row] = outcome
             done = len(self._outcomes) == len(self.sizes)
         if done:
-            self.end(join([self._outcomes[number] for number in range(len(self.sizes))]))
+            self.end(join([self._outcomes[number] for number in range(len(self.sizes))], self.names))
 
     def end(self, outcome: Outcome) -> None:
         """Answer it, if it has no answer yet. Never raises: what goes wrong here must cost nobody else.
@@ -93,17 +93,21 @@ class Ticket:
             return self._ended or self.is_cancelled()
 
 
-def join(parts: Sequence[Outcome]) -> Outcome:
-    """A request's rows put together again, or the first error among them."""
+def join(parts: Sequence[Outcome], names: Sequence[str]) -> Outcome:
+    """The outputs of these names, a request's rows put together again; or the first error among its parts.
+
+    A part may hold more: its run also made what other requests in it asked for.
+    """
     outputs = []
     for part in parts:
         if isinstance(part, Exception):
             return part
         outputs.append(part)
+    wanted = [name for name in names if name in outputs[0]]
     if len(outputs) == 1:
-        return outputs[0]
+        return {name: outputs[0][name] for name in wanted}
     try:
-        return {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
+        return {name: np.concatenate([each[name] for each in outputs]) for name in wanted}
     except (KeyError, ValueError):
         return RuntimeError(NOT_TOGETHER)
 
