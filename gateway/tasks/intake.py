@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic_core import to_json
 
+import durable
 from gateway.problem import Problem
 from gateway.settings import Settings
 from gateway.tasks.backlog import check_backlog
-from gateway.tasks.files import NO_SPACE, sync_folder, write_json
+from gateway.tasks.files import NO_SPACE, write_json
 from gateway.tasks.readers import Row, rows
 from gateway.tasks.store import Order, Store
 from gateway.tasks.task import RESERVE_BYTES, Task
@@ -74,7 +75,7 @@ class Upload:
             starts.append(starts[-1] + len(lines))
         if starts[-1] == 0:
             raise Problem(422, "There is no text in the upload.", kind="invalid")
-        sync_folder(self._folder / "input")
+        durable.sync(self._folder / "input")
         return starts
 
     def _described(self, order: Order, starts: list[int]) -> dict[str, Any]:
