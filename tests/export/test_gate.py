@@ -72,7 +72,7 @@ def test_a_wrong_weight_fails_and_its_product_is_named(model: ModelProto, checkp
 
 
 def test_swapped_label_names_fail(model: ModelProto, checkpoint: Checkpoint) -> None:
-    report = gate(edit(model, "labels", lambda names: names[[1, 0, 2]]), checkpoint)
+    report = gate(edit(model, "names", lambda names: names[[1, 0, 2]]), checkpoint)
     assert report.violated == ("wrong_labels",)
     assert "tensor label " in report.explanation
 

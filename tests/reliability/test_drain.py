@@ -33,12 +33,11 @@ class Clients:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.connect()
-        except ConnectionRefusedError:
-            return "refused"
-        try:
             connection.request("POST", "/v2/models/sentiment/generate", BODY)
             response = connection.getresponse()
             content = json.loads(response.read())
+        except ConnectionRefusedError:
+            return "refused"
         except ConnectionError as error:  # it was still in the kernel's queue: nobody had accepted it
             return f"dropped: {type(error).__name__}"
         finally:
