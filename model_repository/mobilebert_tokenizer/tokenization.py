@@ -1,8 +1,10 @@
-"""Text to token ids, without Triton: limits, decoding, one `encode_batch` for all requests, packing."""
+"""Text to token ids, without Triton: limits, decoding, one call of the tokenizer for all requests, packing."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,12 @@ GROWTH = 4
 # A cut spoils at most the last word (100 tokens at most: longer words are one unknown token) and a special
 # token.
 SPOILED_TOKENS = 256
+# A text of printable ASCII and white space needs no normalization but lower case.
+CHUNK = re.compile(r"[^ \t\n\r]+")
+PLAIN_TEXT = re.compile(r"[\t\n\r -~]*")
+PLAIN_WORD = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
+# How many words are remembered, and the longest (characters): 10 MB at most.
+REMEMBERED_WORDS, LONGEST_REMEMBERED = 50_000, 32
 
 
 class TextError(ValueError):
@@ -105,16 +113,78 @@ class Tokens:
     num_windows: np.ndarray
 
 
-def load_tokenizer(path: Path) -> Tokenizer:
+class _Words(dict[str, tuple[int, ...]]):
+    """Ids of words, looked up once each."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self._tokenizer = tokenizer
+
+    def __missing__(self, word: str) -> tuple[int, ...]:
+        ids = tuple(self._tokenizer.encode(word, add_special_tokens=False).ids)
+        if len(word) <= LONGEST_REMEMBERED:
+            if len(self) >= REMEMBERED_WORDS:
+                self.clear()
+            self[word] = ids
+        return ids
+
+
+class TextTokenizer:
+    """The ids of the tokenizers library, for BERT's kind of tokenizer ten times sooner.
+
+    BERT cuts a text at white space and punctuation and looks at each word by itself, so the ids of a word are
+    asked for once and remembered. The library gets whole texts of other tokenizers, and those in which a
+    special token is typed.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        added = tokenizer.get_added_tokens_decoder().values()
+        normalizer = tokenizer.normalizer
+        self.is_bert = (
+            isinstance(tokenizer.model, WordPiece)
+            and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
+            and isinstance(normalizer, BertNormalizer)
+        )
+        self._by_word = self.is_bert and not any(each.normalized for each in added)
+        self._lowercase = self.is_bert and normalizer.lowercase
+        self._special = re.compile("|".join(re.escape(each.content) for each in added) or r"(?!)")
+        self._tokenizer, self._words = tokenizer, _Words(tokenizer)
+        one = tokenizer.encode("a")
+        first, last = one.special_tokens_mask.index(0), one.special_tokens_mask[::-1].index(0)
+        self._begin, self._end = one.ids[:first], one.ids[len(one) - last :]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text, special tokens included."""
+        whole = [
+            number for number, text in enumerate(texts) if not self._by_word or self._special.search(text)
+        ]
+        encodings = self._tokenizer.encode_batch_fast([texts[number] for number in whole]) if whole else []
+        found = {number: encoding.ids for number, encoding in zip(whole, encodings, strict=True)}
+        return [found.get(number) or self._encode(text) for number, text in enumerate(texts)]
+
+    def _encode(self, text: str) -> list[int]:
+        ids = chain.from_iterable(map(self._words.__getitem__, self._cut(text)))
+        return [*self._begin, *ids, *self._end]
+
+    def _cut(self, text: str) -> Iterable[str]:
+        """Words; what is not plain ASCII between two white spaces is left for the library to cut."""
+        if PLAIN_TEXT.fullmatch(text):
+            return PLAIN_WORD.findall(text.lower() if self._lowercase else text)
+        return chain.from_iterable(
+            self._cut(chunk) if PLAIN_TEXT.fullmatch(chunk) else (chunk,) for chunk in CHUNK.findall(text)
+        )
+
+
+def load_tokenizer(path: Path) -> TextTokenizer:
     """Read tokenizer.json; its own truncation and padding are switched off, because both are done here."""
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return tokenizer
+    return TextTokenizer(tokenizer)
 
 
 def tokenize(
-    requests: Sequence[np.ndarray], tokenizer: Tokenizer, limits: Sequence[Limits | TextError]
+    requests: Sequence[np.ndarray], tokenizer: TextTokenizer, limits: Sequence[Limits | TextError]
 ) -> list[Tokens | TextError]:
     """Answer every request of a batch; `requests` are object arrays of bytes, [rows, 1].
 
@@ -163,7 +233,7 @@ def _decode_row(row: int, text: bytes, limits: Limits) -> str:
         raise TextError(f"text {row} is not valid UTF-8 at byte {error.start}") from None
 
 
-def encode(texts: Sequence[str], tokenizer: Tokenizer, limits: Limits) -> list[Row]:
+def encode(texts: Sequence[str], tokenizer: TextTokenizer, limits: Limits) -> list[Row]:
     """What the model reads of each text."""
     kept = limits.kept
     begins = encode_part(texts, tokenizer, kept, lambda text, size: text[:size])
@@ -181,34 +251,24 @@ def encode(texts: Sequence[str], tokenizer: Tokenizer, limits: Limits) -> list[R
 
 
 def encode_part(
-    texts: Sequence[str], tokenizer: Tokenizer, wanted: int, part: Callable[[str, int], str]
+    texts: Sequence[str], tokenizer: TextTokenizer, wanted: int, part: Callable[[str, int], str]
 ) -> list[list[int]]:
     """Ids of each text, or of `part(text, characters)` where that is enough for `wanted` tokens and for those
     that the cut may have spoiled."""
     characters = CHARACTERS_PER_TOKEN * (wanted + SPOILED_TOKENS)
-    if not cuts_are_harmless(tokenizer):
+    if not tokenizer.is_bert:  # a cut could change tokens far from it
         characters = max(map(len, texts), default=0)
-    encodings = tokenizer.encode_batch_fast([part(text, characters) for text in texts])
+    ids = tokenizer.encode_batch([part(text, characters) for text in texts])
     while short := [
         row
-        for row, encoding in enumerate(encodings)
-        if len(texts[row]) > characters and len(encoding) < wanted + SPOILED_TOKENS
+        for row, found in enumerate(ids)
+        if len(texts[row]) > characters and len(found) < wanted + SPOILED_TOKENS
     ]:
         characters *= GROWTH
-        again = tokenizer.encode_batch_fast([part(texts[row], characters) for row in short])
-        for row, encoding in zip(short, again, strict=True):
-            encodings[row] = encoding
-    return [encoding.ids for encoding in encodings]
-
-
-def cuts_are_harmless(tokenizer: Tokenizer) -> bool:
-    """Whether a text's first tokens depend on its beginning alone, and its last ones on its end: BERT looks
-    at one word at a time."""
-    return (
-        isinstance(tokenizer.model, WordPiece)
-        and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
-        and isinstance(tokenizer.normalizer, BertNormalizer)
-    )
+        again = tokenizer.encode_batch([part(texts[row], characters) for row in short])
+        for row, found in zip(short, again, strict=True):
+            ids[row] = found
+    return ids
 
 
 def _pack(rows: Sequence[Row]) -> Tokens:

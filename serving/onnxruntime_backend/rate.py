@@ -1,4 +1,4 @@
-"""How fast the model is: tokens a second of all cores together, measured on the runs themselves."""
+"""How fast the model is: tokens a second of all cores together, measured while there is work."""
 
 # Tokens a second and core, until a run has been measured. Slow on purpose (24 layers in fp32 reach 2,000):
 # too little is accepted for some milliseconds, not too much for seconds.

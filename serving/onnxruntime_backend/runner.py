@@ -114,8 +114,11 @@ class Runner:
 
     def _work(self, session: ort.InferenceSession) -> None:
         while True:
+            free = time.monotonic()
             with self._changed:
-                self._changed.wait_for(lambda: not self._alone and (self.queue or self._stopped))
+                while self._alone or not (self.queue or self._stopped):
+                    self._changed.wait()
+                    free = time.monotonic()
                 if not self.queue:
                     return
                 late = self.queue.expire()
@@ -123,10 +126,10 @@ class Runner:
                 self._begin(pieces, alone)
             for ticket in late:
                 ticket.end(Expired("the deadline of this request passed before an answer was ready"))
-            outcomes = self._perform(
-                pieces, *((self.session, self.threads) if alone else (session, self.width))
-            )
-            self._finish(pieces)
+            threads = self.threads if alone else self.width
+            outcomes = self._perform(pieces, self.session if alone else session, threads)
+            tokens = sum(piece.tokens for piece, _ in outcomes)
+            self._finish(pieces, tokens, threads * (time.monotonic() - free))
             for piece, outcome in outcomes:
                 piece.ticket.post(piece.row, outcome)
 
@@ -135,9 +138,14 @@ class Runner:
         self._running += 1
         self._alone = alone
 
-    def _finish(self, pieces: Sequence[Piece]) -> None:
-        """Before the answers are sent: a lone client's next request must not meet this one."""
+    def _finish(self, pieces: Sequence[Piece], tokens: int, core_seconds: float) -> None:
+        """Before the answers are sent: a lone client's next request must not meet this one.
+
+        `tokens`, `core_seconds`: what was run, and the time of it; where work waited all the time, with what
+        lay between this run and the one before.
+        """
         with self._changed:
+            self.queue.rate.record(tokens, core_seconds)
             self.queue.done(pieces)
             self._running -= 1
             self._alone = False
@@ -184,12 +192,8 @@ class Runner:
         asked = {name for piece in pieces for name in piece.ticket.names}
         names = [tensor.name for tensor in self.settings.outputs if tensor.name in asked]
         inputs = [piece.ticket.piece(piece.row) for piece in pieces]
-        began = time.monotonic()
         with self.load.run(threads):
             outcomes = self._attempt(session, inputs, names)
-        with self._changed:
-            core_seconds = threads * (time.monotonic() - began)
-            self.queue.rate.record(sum(piece.tokens for piece in pieces), core_seconds)
         return list(zip(pieces, outcomes, strict=True))
 
     def _without_gone(self, pieces: Sequence[Piece]) -> Sequence[Piece]:

@@ -8,12 +8,18 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, normalizers
 from transformers import BertTokenizerFast
 
 from export.windows import Windows
+from tests.reviews import load_reviews
 from tests.synthetic import write_tokenizer
 
-SOURCE = Path(__file__).parents[2] / "model_repository" / "mobilebert_tokenizer" / "tokenization.py"
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "model_repository" / "mobilebert_tokenizer" / "tokenization.py"
+SHIPPED = ROOT / "checkpoints" / "mobilebert-imdb"
 
 
 def load(path: Path) -> ModuleType:
@@ -41,6 +47,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tokenizer(folder: Path):
     return tokenization.load_tokenizer(folder / "tokenizer.json")
+
+
+@pytest.fixture(scope="module")
+def library(folder: Path) -> Tokenizer:
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +145,9 @@ def test_a_version_without_windows_reads_one_window(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "unit", ["!", "a ", "a", "a" * 99 + " ", "[SEP]", "中", "e\u0301 \u0301", " ", "\u200b"]
 )
-def test_encoding_only_the_beginning_of_a_long_text_changes_nothing(tokenizer, unit: str) -> None:
+def test_encoding_only_the_beginning_of_a_long_text_changes_nothing(tokenizer, library, unit: str) -> None:
     long_texts = [shift + unit * (30_000 // len(unit)) + " end" for shift in ("", "b", "b ", "!!")]
-    whole = [encoding.ids for encoding in tokenizer.encode_batch(long_texts)]
+    whole = [encoding.ids for encoding in library.encode_batch(long_texts)]
     for row, expected in zip(tokenization.encode(long_texts, tokenizer, Limits(64)), whole, strict=True):
         cut = len(expected) > 64
         assert row.ids == ([*expected[:63], expected[-1]] if cut else expected)
@@ -182,8 +193,6 @@ def test_a_refused_request_costs_only_itself(tokenizer) -> None:
 
 
 def test_limits_of_tokenizer_json_are_ignored(folder: Path, tmp_path: Path, tokenizer) -> None:
-    from tokenizers import Tokenizer
-
     limited = Tokenizer.from_file(str(folder / "tokenizer.json"))
     limited.enable_truncation(4)
     limited.enable_padding(length=32)
@@ -191,3 +200,56 @@ def test_limits_of_tokenizer_json_are_ignored(folder: Path, tmp_path: Path, toke
     reloaded = tokenization.load_tokenizer(tmp_path / "tokenizer.json")
     text = "a good film with the best of all"
     assert tokenization.encode([text], reloaded, Limits()) == tokenization.encode([text], tokenizer, Limits())
+
+
+ALPHABETS = (
+    st.characters(codec="ascii"),
+    st.characters(codec="utf-8"),
+    st.sampled_from("aBé\u0301\u00a0\u2028中한ßİΣς\U0001f600 \t\n\r\x0b\x1c\x00\x7f'-[]"),
+    st.sampled_from(["film ", "not", "so", "[SEP]", "[sep]", " Bad", "!", "x" * 30, "1990s"]),
+)
+texts = st.one_of(*(st.lists(alphabet, max_size=60).map("".join) for alphabet in ALPHABETS))
+
+
+def shipped(lowercase: bool = True) -> Tokenizer:
+    library = Tokenizer.from_file(str(SHIPPED / "tokenizer.json"))
+    library.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    return library
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_words_looked_up_give_the_ids_of_the_library(lowercase: bool) -> None:
+    library = shipped(lowercase)
+    by_word = tokenization.TextTokenizer(library)
+    assert by_word.is_bert
+
+    @settings(max_examples=1000, deadline=None)
+    @given(st.lists(texts, max_size=3))
+    def same(batch: list[str]) -> None:
+        assert by_word.encode_batch(batch) == [each.ids for each in library.encode_batch(batch)]
+
+    same()
+
+
+def test_reviews_get_the_ids_of_the_library() -> None:
+    library = shipped()
+    reviews = load_reviews(1000)
+    found = tokenization.TextTokenizer(library).encode_batch(reviews)
+    assert found == [each.ids for each in library.encode_batch(reviews)]
+
+
+def test_words_that_no_longer_fit_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenization, "REMEMBERED_WORDS", 5)
+    library = shipped()
+    by_word = tokenization.TextTokenizer(library)
+    text = "one two three four five six seven, one two and " + "very" * 20
+    assert by_word.encode_batch([text, text]) == [library.encode(text).ids] * 2
+    assert len(by_word._words) <= 5
+
+
+def test_an_added_token_that_is_found_in_normalized_text_leaves_all_to_the_library() -> None:
+    library = shipped()
+    library.add_tokens([AddedToken("so good", normalized=True)])
+    text = "SO GOOD and so bad"
+    assert len(library.encode(text)) == 6
+    assert tokenization.TextTokenizer(library).encode_batch([text]) == [library.encode(text).ids]

@@ -183,7 +183,6 @@ class Gated(Summing):
         return super().run(names, feeds, options)
 
 
-@pytest.mark.xfail(strict=False, reason="one in three fails: all that waits may run on all threads first")
 @pytest.mark.usefixtures("long_memory")
 def test_a_free_core_takes_what_comes_while_a_run_is_under_way() -> None:
     Gated.gate.clear()
