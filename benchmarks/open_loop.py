@@ -8,9 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import aiohttp
-
 from benchmarks.errors import BenchmarkError
+from benchmarks.raw_http import Lost, Post, raw_http
 
 TIMEOUT_S = 30.0
 BUSY = re.compile(
@@ -60,39 +59,34 @@ def read_answer(body: bytes) -> tuple[str, float]:
 async def answers_alone(url: str, texts: Sequence[tuple[str, int]]) -> list[Expected]:
     """Ask for each text by itself, one after another. Raises BenchmarkError for one that is not answered."""
     found = []
-    async with aiohttp.ClientSession() as session:
+    async with raw_http(url) as post:
         for text, tokens in texts:
-            async with session.post(url, data=infer_body(text)) as response:
-                body = await response.read()
-                if response.status != 200:
-                    raise BenchmarkError(f"a text alone was answered {response.status}: {body[:200]!r}")
+            status, body = await post(infer_body(text), TIMEOUT_S)
+            if status != 200:
+                raise BenchmarkError(f"a text alone was answered {status}: {body[:200]!r}")
             found.append(Expected(text, tokens, *read_answer(body)))
     return found
 
 
 async def open_loop(url: str, texts: Sequence[Expected], rate: float, seconds: float) -> list[Sent]:
     """Send `rate` requests a second for so long, and wait for all answers."""
-    connector = aiohttp.TCPConnector(limit=0)
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     bodies = [infer_body(each.text) for each in texts]
     sending: list[asyncio.Task[Sent]] = []
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    async with raw_http(url) as post:
         began = time.perf_counter()
         while (now := time.perf_counter() - began) < seconds:
             for number in range(len(sending), int(now * rate) + 1):
                 which = number % len(texts)
-                sending.append(asyncio.create_task(_send(session, url, bodies[which], texts[which])))
+                sending.append(asyncio.create_task(_send(post, bodies[which], texts[which])))
             await asyncio.sleep(1 / rate if rate < 1000 else 0.001)
         return await asyncio.gather(*sending)
 
 
-async def _send(session: aiohttp.ClientSession, url: str, body: bytes, expected: Expected) -> Sent:
+async def _send(post: Post, body: bytes, expected: Expected) -> Sent:
     began = time.perf_counter()
     try:
-        async with session.post(url, data=body) as response:
-            status, answer = response.status, await response.read()
-        kind = _kind(status, answer, expected)
-    except (aiohttp.ClientError, TimeoutError):
+        kind = _kind(*await post(body, TIMEOUT_S), expected)
+    except Lost:
         kind = "lost"
     return Sent(kind, began, time.perf_counter(), expected.tokens)
 

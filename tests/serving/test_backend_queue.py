@@ -139,9 +139,9 @@ def test_a_refusal_says_how_much_waits_and_when_to_come_back() -> None:
     assert refusal is not None
     assert refusal.reason == "time"
     assert str(refusal) == (
-        "the server is busy: about 2.0 s of work wait, the limit is 2.0 s; try again in 0.5 s"
+        "the server is busy: about 2.1 s of work wait, the limit is 2.0 s; try again in 0.5 s"
     )
-    assert simulation.queue.totals.refused["time"] == 60 - 41  # 40 of them are 2 s of work
+    assert simulation.queue.totals.refused["time"] == 60 - 31  # 30 of them are 2 s of work at three quarters of the speed
 
 
 def test_a_text_with_a_short_deadline_is_refused_rather_than_kept_until_it_expires() -> None:
