@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from export.server import ExplicitServer
 
 TOKENIZER = "mobilebert_tokenizer"
-TOKENIZER_SOURCES = ("model.py", "tokenization.py")
 # The tracked configurations; a repository elsewhere starts as a copy of them.
 TEMPLATES = Path(__file__).parents[1] / "model_repository"
 _STAGING = ".staging"
@@ -120,8 +119,8 @@ def _stage_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     (staging / "tokenizer.json").write_bytes(checkpoint.tokenizer_json)
     windows = Windows(checkpoint.config.max_position_embeddings)
     (staging / "windows.json").write_text(json.dumps(windows.as_read()) + "\n", encoding="utf-8")
-    for source in TOKENIZER_SOURCES:
-        shutil.copy(folder / source, staging / source)
+    for source in folder.glob("*.py"):
+        shutil.copy(source, staging)
 
 
 def _stage_model(folder: Path, model: ModelProto, manifest: Mapping[str, Any]) -> None:

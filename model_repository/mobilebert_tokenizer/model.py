@@ -1,11 +1,31 @@
-"""Triton's shell around tokenization.py: unpacks requests, calls it once for the batch, packs responses."""
+"""Triton's shell around intake.py and tokenization.py: unpacks requests, packs responses."""
 
 import json
 import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import triton_python_backend_utils as pb_utils
+from intake import Busy, Intake
 from tokenization import Limits, TextError, Tokens, load_limits, load_tokenizer, tokenize
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+DRAINED_WITHIN = 60.0  # seconds
+FAILED = "the tokenizer failed on this request; the server's log says why"
+# Requests so few and so small (bytes of text) are answered at once: a thread of its own costs time. More in
+# one call of Triton's mean that more come than are answered.
+FEW, SMALL = 8, 32 << 10
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked for; it may outlive the call that brought it, so its texts are copies."""
+
+    texts: np.ndarray
+    limits: Limits | TextError
+    nbytes: int
 
 
 class TritonPythonModel:
@@ -17,37 +37,88 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Read tokenizer.json and windows.json from the version folder, the limits from the configuration."""
-        parameters = json.loads(args["model_config"])["parameters"]
+        parameters = {
+            key: each["string_value"] for key, each in json.loads(args["model_config"])["parameters"].items()
+        }
         folder = Path(__file__).parent
-        self.limits = load_limits(folder, {key: each["string_value"] for key, each in parameters.items()})
+        self.limits = load_limits(folder, parameters)
         self.tokenizer = load_tokenizer(folder / "tokenizer.json")
+        waiting = (int(parameters[f"max_queue_{what}"]) for what in ("requests", "bytes"))
+        self.intake = Intake(self._serve, *waiting)
 
     def execute(self, requests: list) -> list:
-        """One response per request; a request that is refused, or that fails, costs only itself."""
-        try:
-            return self._answer(requests)
-        except Exception:
-            if len(requests) > 1:
-                return [response for request in requests for response in self.execute([request])]
-            pb_utils.Logger.log_error(traceback.format_exc())
-            failure = pb_utils.TritonError("the tokenizer failed on this request; the server's log says why")
-            return [pb_utils.InferenceResponse(error=failure)]
+        """Answer requests, or let them in the line and answer them from its thread.
 
-    def _answer(self, requests: list) -> list:
-        texts = [pb_utils.get_input_tensor_by_name(request, "text").as_numpy() for request in requests]
-        limits = [self._limits_of(request) for request in requests]
-        return [_response(answer) for answer in tokenize(texts, self.tokenizer, limits)]
+        What is refused, or fails, costs only itself.
+        """
+        responses: list = [None] * len(requests)
+        jobs = {}
+        for number, request in enumerate(requests):
+            try:
+                jobs[number] = self._job(request)
+            except Exception:
+                responses[number] = _failure()
+        if len(requests) <= FEW and sum(job.nbytes for job in jobs.values()) <= SMALL:
+            for number, response in zip(jobs, self._responses(list(jobs.values())), strict=True):
+                responses[number] = response
+        else:
+            for number, job in jobs.items():
+                responses[number] = self._take(job, requests[number].get_response_sender())
+        return responses
+
+    def _job(self, request: object) -> Job:
+        texts = pb_utils.get_input_tensor_by_name(request, "text").as_numpy()
+        return Job(texts, self._limits_of(request), sum(map(len, texts.ravel())))
 
     def _limits_of(self, request: object) -> Limits | TextError:
         try:
             return self.limits.of_request(json.loads(request.parameters() or "{}"))
         except TextError as error:
             return error
+        except UnicodeDecodeError:
+            return TextError("the request's parameters are not valid UTF-8")
+
+    def _take(self, job: Job, sender: object) -> object | None:
+        try:
+            self.intake.offer((job, sender), job.nbytes)
+        except Busy as refusal:
+            return _refusal(str(refusal), pb_utils.TritonError.UNAVAILABLE)
+        return None
+
+    def _serve(self, waited: Sequence[tuple[Job, object]]) -> None:
+        responses = self._responses([job for job, _ in waited])
+        for (_, sender), response in zip(waited, responses, strict=True):
+            try:
+                sender.send(response, FINAL)
+            except Exception:
+                pb_utils.Logger.log_error(traceback.format_exc())
+
+    def _responses(self, jobs: Sequence[Job]) -> list:
+        try:
+            answers = tokenize([job.texts for job in jobs], self.tokenizer, [job.limits for job in jobs])
+            return [_response(answer) for answer in answers]
+        except Exception:
+            if len(jobs) > 1:
+                return [response for job in jobs for response in self._responses([job])]
+            return [_failure()]
+
+    def finalize(self) -> None:
+        """Answer what waits, and stop."""
+        self.intake.stop(DRAINED_WITHIN)
 
 
 def _response(answer: Tokens | TextError) -> object:
     if isinstance(answer, TextError):
-        error = pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)
-        return pb_utils.InferenceResponse(error=error)
+        return _refusal(str(answer), pb_utils.TritonError.INVALID_ARG)
     names = ("input_ids", "num_tokens", "truncated", "num_windows")
     return pb_utils.InferenceResponse([pb_utils.Tensor(name, getattr(answer, name)) for name in names])
+
+
+def _refusal(message: str, code: int) -> object:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
+
+
+def _failure() -> object:
+    """For the exception that is being handled."""
+    pb_utils.Logger.log_error(traceback.format_exc())
+    return _refusal(FAILED, pb_utils.TritonError.INTERNAL)

@@ -1,4 +1,4 @@
-"""Text to token ids, without Triton: limits, decoding, one call of the tokenizer for all requests, packing."""
+"""Text to token ids, without Triton: limits, decoding, one call of the tokenizer for a batch, packing."""
 
 import json
 import re

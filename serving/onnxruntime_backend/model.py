@@ -95,7 +95,7 @@ class TritonPythonModel:
 
     def _ticket(self, request: Any) -> Ticket:
         inputs = {each.name(): each.as_numpy() for each in request.inputs()}
-        asked = read_parameters(request.parameters(), request.timeout())
+        asked = read_parameters(_parameters(request), request.timeout())
         sender = request.get_response_sender()
         return Ticket(
             inputs,
@@ -124,6 +124,13 @@ class TritonPythonModel:
         while not self.ended.wait(REPORTED_EVERY):
             metrics.update()
         metrics.end()
+
+
+def _parameters(request: Any) -> str:
+    try:
+        return request.parameters()
+    except UnicodeDecodeError:
+        raise RequestError("the request's parameters are not valid UTF-8") from None
 
 
 def _response(outcome: Outcome) -> Any:

@@ -11,9 +11,10 @@ due time stands, and newcomers are due no sooner than now, so what is due is ove
 later.
 
 **Who gets in.** A request is refused if anything, itself included, would then start later than `seconds`
-after it is due. What waits and what runs, divided by three quarters of the measured speed, tells when something
-starts: an overload slows the model down, since refusals take time of the same cores. For a request of several runs such later runs, its own and others', count double: lists are promised half of the
-server together, and the other half stays free for single texts. When nothing waits, a request always gets in.
+after it is due. What waits and what runs, divided by three quarters of the measured speed, tells when
+something starts: an overload slows the model down, since refusals take time of the same cores. For a request
+of several runs such later runs, its own and others', count double: lists are promised half of the server
+together, and the other half stays free for single texts. When nothing waits, a request always gets in.
 Limits of count and bytes come on top.
 
 **Background work** has a line of its own, with a backlog of at most `seconds` of work. It is run when nothing
@@ -33,8 +34,8 @@ from serving.onnxruntime_backend.tickets import Ticket
 
 # A request's runs are due at this part of the measured speed.
 PACE = 0.25
-# Of the measured speed, what an overload leaves. On two cores with a model of two layers, four times the capacity
-# left 0.65 to 0.85.
+# Of the measured speed, what an overload leaves. On two cores with a model of two layers, four times the
+# capacity left 0.65 to 0.85.
 CAUTION = 0.75
 # Of the server, what requests of several runs are promised together.
 LISTS_SHARE = 0.5

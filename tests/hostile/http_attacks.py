@@ -64,6 +64,13 @@ def wrong_types_and_names(generator: random.Random, marker: str) -> bytes:
     return request("POST", path, dumps(spare_the_machine(body)))
 
 
+def parameters_not_utf8(generator: random.Random, marker: str) -> bytes:
+    path = generator.choice(ENDPOINTS)
+    where = generator.choice((b"na\xffme", b"\xc3", b"\xed\xa0\x80"))
+    body = {**body_for(path, marker), "parameters": {"NAME": 1}}
+    return request("POST", path, dumps(body).replace(b"NAME", where))
+
+
 def malformed_json(generator: random.Random, marker: str) -> bytes:
     path = generator.choice(ENDPOINTS)
     return request("POST", path, mutate_bytes(dumps(body_for(path, marker)), generator))
@@ -212,6 +219,7 @@ def shared_memory_inputs(generator: random.Random, marker: str) -> bytes:
 
 ATTACKS: tuple[Attack, ...] = (
     wrong_types_and_names,
+    parameters_not_utf8,
     malformed_json,
     wrong_shapes,
     wrong_binary_sizes,

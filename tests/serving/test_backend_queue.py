@@ -141,7 +141,7 @@ def test_a_refusal_says_how_much_waits_and_when_to_come_back() -> None:
     assert str(refusal) == (
         "the server is busy: about 2.1 s of work wait, the limit is 2.0 s; try again in 0.5 s"
     )
-    assert simulation.queue.totals.refused["time"] == 60 - 31  # 30 of them are 2 s of work at three quarters of the speed
+    assert simulation.queue.totals.refused["time"] == 60 - 31  # 30 are 2 s of work at 3/4 of the speed
 
 
 def test_a_text_with_a_short_deadline_is_refused_rather_than_kept_until_it_expires() -> None:
