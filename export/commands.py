@@ -41,6 +41,9 @@ def check(
     ] = None,
     text: Annotated[str, typer.Option(help="The column with the texts.")] = "text",
     label: Annotated[str, typer.Option(help="The column with the labels: names or numbers.")] = "label",
+    label_separator: Annotated[
+        str, typer.Option(help="Between the names of a cell, of a model that may give several.")
+    ] = "|",
     limit: Annotated[int, typer.Option(help="Rows to take at random; 0 for all.")] = 500,
     precision: PrecisionOption = None,
     model: ModelOption = None,
@@ -55,7 +58,9 @@ def check(
     if model and len(precisions) != 1:
         raise ExportError("--model needs one --precision, to know which limits apply")
     loaded = load_checkpoint(checkpoint)
-    sample, reference = _golden(loaded) if data is None else _labelled(loaded, data, text, label, limit)
+    sample, reference = (
+        _golden(loaded) if data is None else _labelled(loaded, data, text, label, limit, label_separator)
+    )
     reports = []
     for each in precisions:
         with console.status(f"checking {each}"):
@@ -99,12 +104,12 @@ def _golden(checkpoint: "Checkpoint") -> tuple["Sample", "Reference"]:
 
 
 def _labelled(
-    checkpoint: "Checkpoint", data: Path, text: str, label: str, limit: int
+    checkpoint: "Checkpoint", data: Path, text: str, label: str, limit: int, separator: str
 ) -> tuple["Sample", "Reference"]:
     from export.gate_texts import read_sample
     from export.reference import reference_logits
 
-    sample = read_sample(checkpoint, data, text, label, limit)
+    sample = read_sample(checkpoint, data, text, label, limit, separator)
     with _counting("reference logits", len(sample.rows)) as progress:
         return sample, reference_logits(checkpoint, sample, progress)
 

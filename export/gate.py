@@ -9,6 +9,7 @@ figures take the worse of the two. LIMITS is the one table of what each precisio
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +19,15 @@ from export.answers import Answers, answer_alone, answer_in_batches
 from export.config import ModelConfig
 from export.gate_texts import Sample
 from export.heads import MULTI, REGRESSION, SINGLE, apply
-from export.scores import accuracy, f1_score
+from export.scores import accuracy, f1_score, root_mean_square
 
 FloatArray = NDArray[np.float64]
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
 # What a precision may cost at most. Differences of logits and probabilities are absolute; F1 and accuracy are
-# fractions lost; `margin_difference` is relative to the reference's margin, or to 1 where that is smaller.
+# fractions lost; `margin_difference` is relative to the reference's margin, or to 1 where that is smaller;
+# `error_rise` is in units of a regression's largest reference value, or of 1.
 LIMITS: dict[str, tuple[float, float, float]] = {
     #                                    fp32   fp16   int8
     "non_finite":                       (0,     0,     0),
@@ -37,13 +39,16 @@ LIMITS: dict[str, tuple[float, float, float]] = {
     "batch_probability_difference":     (1e-4,  2e-3,  5e-3),
     "f1_loss":                          (0,     1e-3,  5e-3),
     "accuracy_loss":                    (0,     1e-3,  5e-3),
+    "error_rise":                       (1e-4,  1e-3,  1e-2),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured over `texts` texts; F1 and accuracy are None where they have no labels.
+    """What was measured over `texts` texts; F1, accuracy and error are None where they have no labels.
 
+    f1: of all decisions of a multi-label model, whose accuracy counts texts with every label right.
+    error: root of the mean squared error of a regression, in its own unit.
     wrong_labels: answers whose `label`, `score` or `probabilities` contradict their own logits.
     batch_probability_difference: between a text alone and in a batch.
     """
@@ -60,6 +65,8 @@ class Figures:
     f1_loss: float | None
     accuracy: float | None
     accuracy_loss: float | None
+    error: float | None = None
+    error_rise: float | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ def measure(
         margin_difference=float(margin.max()),
         flip_rate=float(flipped.mean()),
         batch_probability_difference=float(batch.max()),
-        **_scores(sample, reference, alone, together, kind),
+        **_scores(sample.truth, reference, (alone.logits, together.logits), config, unit),
     )
     worst_first = {name: by_text.get(name, difference) for name in LIMITS}
     return Measured(figures, worst_first, off_together > off_alone)
@@ -196,18 +203,36 @@ def _finite(values: FloatArray) -> FloatArray:
 
 
 def _scores(
-    sample: Sample, reference: FloatArray, alone: Answers, together: Answers, kind: str
+    truth: NDArray[Any] | None,
+    reference: FloatArray,
+    runs: Sequence[FloatArray],
+    config: ModelConfig,
+    unit: float,
 ) -> dict[str, float | None]:
-    """F1 and accuracy, of the worse of the two runs, and what they lose against the reference."""
-    if sample.truth is None or kind != SINGLE:
+    """How right the worse of two runs is, and what it loses against the reference."""
+    if truth is None:
         return dict.fromkeys(("f1", "f1_loss", "accuracy", "accuracy_loss"))
-    truth, wanted = sample.truth, reference.argmax(1)
-    runs = [alone.logits.argmax(1), together.logits.argmax(1)]
-    f1 = min(f1_score(truth, run) for run in runs)
-    share = min(accuracy(truth, run) for run in runs)
+    if config.problem_type == REGRESSION:
+        error = max(root_mean_square(truth / unit, run) for run in runs)
+        rise = error - root_mean_square(truth / unit, reference)
+        return {
+            **_scores(None, reference, runs, config, unit),
+            "error": error * unit,
+            "error_rise": max(0.0, rise),
+        }
+    decisions, wanted = [_decide(run, config) for run in runs], _decide(reference, config)
+    f1 = min(f1_score(truth, each) for each in decisions)
+    share = min(accuracy(truth, each) for each in decisions)
     return {
         "f1": f1,
         "f1_loss": max(0.0, f1_score(truth, wanted) - f1),
         "accuracy": share,
         "accuracy_loss": max(0.0, accuracy(truth, wanted) - share),
     }
+
+
+def _decide(logits: FloatArray, config: ModelConfig) -> NDArray[np.int64]:
+    """The best label [N], or which labels of a multi-label model are above its threshold [N, labels]."""
+    if config.problem_type == MULTI:
+        return (logits >= _cut(config)).astype(np.int64)
+    return logits.argmax(1)

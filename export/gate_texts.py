@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from export.checkpoint import Checkpoint
 from export.errors import DataError
-from export.heads import SINGLE
 from export.parity import load_tokenizer
 from export.texts import TEXTS, tokenized_texts
+from export.truth import read_truth
 
 BATCH_ROWS = 8
 _SEED = 0
@@ -34,12 +34,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sample:
-    """N texts: what to call them, their ids, and their labels as indices [N] where they have any."""
+    """N texts: what to call them, their ids, and their labels (see `export.truth`) where they have any."""
 
     names: tuple[str, ...]
     texts: tuple[str, ...]
     rows: tuple[tuple[int, ...], ...]
-    truth: NDArray[np.int64] | None
+    truth: NDArray[Any] | None
     pad: int
 
     def batches(self) -> Iterator[Batch]:
@@ -82,11 +82,14 @@ def built_in_sample(checkpoint: Checkpoint) -> Sample:
 
 
 def read_sample(
-    checkpoint: Checkpoint, path: Path, text_column: str = "text", label_column: str = "label", limit: int = 0
+    checkpoint: Checkpoint,
+    path: Path,
+    text_column: str = "text",
+    label_column: str = "label",
+    limit: int = 0,
+    separator: str = "|",
 ) -> Sample:
-    """Texts of a labelled CSV, JSON-lines or parquet file; labels are names or indices of the checkpoint's.
-
-    Of a regression or a multi-label model only the texts are read.
+    """Texts of a labelled CSV, JSON-lines or parquet file; labels are as `export.truth` reads them.
 
     `limit`: take so many rows at random, always the same ones; 0 for all.
 
@@ -94,17 +97,16 @@ def read_sample(
         DataError: the file cannot be read, a column is missing, or a row's label is unknown.
     """
     records = _read_records(path)
-    single = checkpoint.config.problem_type == SINGLE
-    _require_columns(path, records, (text_column, label_column) if single else (text_column,))
+    _require_columns(path, records, (text_column, label_column))
     chosen = _choose(len(records), limit)
     texts = tuple(str(records[i][text_column]) for i in chosen)
-    labels = checkpoint.config.labels
-    truth = [_label_index(records[i][label_column], labels, path, i) for i in chosen if single]
+    places = [f"{path}, row {i + 1}" for i in chosen]
+    truth = read_truth([records[i][label_column] for i in chosen], places, checkpoint.config, separator)
     return Sample(
         names=tuple(f"row {i + 1} of {path.name}" for i in chosen),
         texts=texts,
         rows=tokenize(checkpoint, texts),
-        truth=np.array(truth, dtype=np.int64) if single else None,
+        truth=truth,
         pad=checkpoint.config.pad_token_id,
     )
 
@@ -159,12 +161,3 @@ def _choose(count: int, limit: int) -> list[int]:
     if not limit or limit >= count:
         return list(range(count))
     return sorted(int(i) for i in np.random.default_rng(_SEED).choice(count, limit, replace=False))
-
-
-def _label_index(value: Any, labels: Sequence[str], path: Path, index: int) -> int:
-    if str(value) in labels:
-        return labels.index(str(value))
-    if str(value).isdecimal() and int(value) < len(labels):
-        return int(value)
-    known = ", ".join(labels)
-    raise DataError(f"{path}, row {index + 1}: label {value!r} is none of {known}")

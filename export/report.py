@@ -31,7 +31,7 @@ def print_reports(console: Console, reports: Sequence[Report]) -> None:
         table.add_row(
             name.removesuffix("_difference").replace("_", " "), *(_cell(report, name) for report in reports)
         )
-    for name in ("f1", "accuracy"):
+    for name in ("f1", "accuracy", "error"):
         if getattr(first.figures, name) is not None:
             table.add_row(name, *(f"{getattr(report.figures, name):.4f}" for report in reports))
     table.add_row("seconds", *(f"{report.seconds:.1f}" for report in reports))
@@ -63,7 +63,7 @@ def print_manifests(console: Console, repository: Path) -> None:
 def _cell(report: Report, name: str) -> str:
     value = asdict(report.figures)[name]
     if value is None:
-        return "no labels"
+        return "-"
     bound = limit(report.precision, name, report.figures.texts)
     text = f"{value:.3g} ({bound:.3g})"
     return f"[red]{text}[/]" if name in report.violated else text
