@@ -19,7 +19,7 @@ from onnx import ModelProto
 
 import durable
 from export.checkpoint import Checkpoint
-from export.pins import step_models
+from export.pins import LABELS_FILE, step_models
 from export.signature import as_manifest, described_models, signature_of
 from export.turning import turn_all
 from export.versions import (
@@ -91,15 +91,18 @@ def seed_configs(repository: Path) -> None:
 
 def _seed(repository: Path) -> None:
     """A folder appears whole; one that somebody made without a configuration becomes the sum of both."""
-    ignored = shutil.ignore_patterns("[0-9]*", ".*", "__pycache__")
+    ignored = shutil.ignore_patterns("[0-9]*", ".*", "__pycache__", LABELS_FILE)
     for template in sorted(TEMPLATES.glob("*/config.pbtxt")):
         target = repository / template.parent.name
-        if (target / template.name).exists():
-            continue
-        with durable.new_folder(target) as folder:
-            shutil.copytree(template.parent, folder, ignore=ignored, dirs_exist_ok=True)
-            if target.exists():
-                shutil.copytree(target, folder, dirs_exist_ok=True)
+        if not (target / template.name).exists():
+            with durable.new_folder(target) as folder:
+                shutil.copytree(template.parent, folder, ignore=ignored, dirs_exist_ok=True)
+                if target.exists():
+                    shutil.copytree(target, folder, dirs_exist_ok=True)
+        if f'"{LABELS_FILE}"' in (target / template.name).read_text(encoding="utf-8"):
+            (
+                target / LABELS_FILE
+            ).touch()  # Triton loads no model without the file that its configuration names
 
 
 @contextmanager

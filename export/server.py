@@ -23,9 +23,12 @@ class ExplicitServer:
     def __init__(self, address: str, admin_key: str = "") -> None:
         self._address = address.removeprefix("grpc://")
         self._headers = {"triton-grpc-protocol-admin-key": admin_key} if admin_key else None
+        self._served: set[str] = set()
 
     def load(self, models: Collection[str]) -> None:
         """Load all versions of those of `models` that the server serves, and wait until they are ready.
+
+        An ensemble that lost a step since the first call, because that has another problem type, counts, too.
 
         Raises:
             PublishError: the server cannot be reached, or it refuses.
@@ -35,8 +38,8 @@ class ExplicitServer:
                 index = client.get_model_repository_index(
                     self._headers, client_timeout=_TIMEOUT_SECONDS
                 ).models
-                ready = {entry.name for entry in index if entry.state == "READY"}
-                for name in sorted(ready & set(models)):
+                self._served |= {entry.name for entry in index if entry.state == "READY"}
+                for name in sorted(self._served & set(models)):
                     client.load_model(name, self._headers, client_timeout=_TIMEOUT_SECONDS)
         except (InferenceServerException, ValueError) as error:
             advice = _KEY_ADVICE if "restricted" in str(error) else ""

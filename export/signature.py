@@ -2,7 +2,7 @@
 
 A version's manifests say what it holds, so a rollback finds the promises of the version that it returns to.
 Ensembles name their labels in `parameters` and, for Triton's classification extension (`class_count`), in
-`<version>/labels.txt`.
+`<version>/labels.txt`; models in `labels.txt`, which is that of the version published or rolled back to last.
 """
 
 import json
@@ -74,8 +74,12 @@ def described_text(path: Path, version: int) -> str:
 
 
 def label_lines(path: Path, version: int) -> str:
-    """The content of labels.txt beside `version` of an ensemble, one a line; empty where none are known."""
-    labels = _served(path, read_config(path), version).labels
+    """The content of labels.txt beside `version` of an ensemble; empty where no labels are known."""
+    return _lines(_served(path, read_config(path), version).labels)
+
+
+def _lines(labels: Iterable[str]) -> str:
+    """One label a line, for Triton."""
     return "".join(" ".join(label.split()) + "\n" for label in labels)
 
 
@@ -104,6 +108,9 @@ def described_models(repository: Path, names: Iterable[str], version: int) -> It
             if not (folder / str(version) / MANIFEST).is_file():
                 continue
             signature = read_signature(folder / str(version))
+            labels = folder / LABELS_FILE
+            written[labels] = labels.read_text(encoding="utf-8") if labels.exists() else ""
+            replace_text(labels, _lines(signature.labels))
             for path in sorted([*folder.glob("config.pbtxt"), *folder.glob("configs/*.pbtxt")]):
                 config = read_config(path)
                 if not config.output or _promised(config) == signature.problem_type:
@@ -133,11 +140,13 @@ def _promise(config: model_config_pb2.ModelConfig, signature: Signature, with_lo
     """Outputs of the problem type, then those of the tokenizer."""
     wanted = [each for each in outputs(signature.problem_type) if with_logits or each.name != "logits"]
     kept = [each for each in config.output if each.name in _TOKENIZERS]
+    named = scores_output(signature.problem_type)
     fresh = [
         model_config_pb2.ModelOutput(
             name=each.name,
             data_type=model_config_pb2.DataType.Value(f"TYPE_{each.data_type}"),
             dims=[each.width or -1],
+            label_filename=LABELS_FILE if with_logits and each.name == named else "",
         )
         for each in wanted
     ]
