@@ -12,14 +12,15 @@ from typing import IO
 
 from clients.tasks import TaskResult
 
-COLUMNS = ("label", "score", "num_tokens", "truncated", "error")
+COLUMNS = ("label", "score", "labels", "num_tokens", "truncated", "num_windows", "error")
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
 def write_scored(output: Path, results: Iterable[TaskResult], source: Path | None) -> int:
     """Writes the results, and takes the name `output` when they are complete; returns how many there are.
 
-    .csv and .tsv: the columns of `source` where that is such a table, else the index, and then the answer's.
+    .csv and .tsv: the columns of `source` where that is such a table, else the index, and then the answer's;
+    several labels of a text have `|` between them.
     Any other name: JSON lines with everything. Raises ValueError where `source` has fewer rows than results.
     """
     with _beside(output) as file:
@@ -65,6 +66,8 @@ def _numbers() -> Iterator[list[str]]:
 
 
 def _cell(value: object) -> object:
+    if isinstance(value, list):
+        return "|".join(value)
     return "" if value is None else value
 
 

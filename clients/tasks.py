@@ -53,12 +53,18 @@ class TaskStatus:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """The answer to text `index`; of a refused text only the error. probabilities: by label."""
+    """The answer to text `index`; of a refused text only the error.
+
+    probabilities: by label. labels: of a multi-label model, those above its threshold. values: of a
+    regression, by target.
+    """
 
     index: int
     label: str | None = None
     score: float | None = None
     probabilities: dict[str, float] | None = None
+    labels: list[str] | None = None
+    values: dict[str, float] | None = None
     num_tokens: int | None = None
     truncated: bool | None = None
     num_windows: int | None = None

@@ -13,7 +13,7 @@ from gateway.problem import Problem
 from gateway.tasks.task import Task
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-CSV_COLUMNS = ("index", "label", "score", "num_tokens", "truncated", "error")
+CSV_COLUMNS = ("index", "label", "score", "labels", "num_tokens", "truncated", "num_windows", "error")
 LINES_AT_ONCE = 512
 
 
@@ -71,11 +71,19 @@ def byte_range(task: Task, asked: ByteRange) -> Iterator[bytes]:
 
 
 def csv_lines(task: Task, first: int, texts: bool, chunks: int) -> Iterator[bytes]:
-    """The same as CSV (RFC 4180) with a header; JSON lines have the probabilities besides."""
+    """The same as CSV (RFC 4180) with a header; JSON lines have the probabilities or values besides.
+
+    `labels`: those that a multi-label model gives the text, with `|` between them.
+    """
     columns = [*CSV_COLUMNS, *(["text"] if texts else [])]
     yield _table(columns, [dict(zip(columns, columns, strict=True))])
     for lines in _grouped(task.result_lines(first, texts, chunks)):
-        yield _table(columns, map(json.loads, lines))
+        yield _table(columns, map(_row, lines))
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    answer = json.loads(line)
+    return {**answer, "labels": "|".join(answer.get("labels") or ())}
 
 
 def _table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:

@@ -144,6 +144,7 @@ def test_results_as_csv_have_a_row_a_text(api, done):
     assert answer.headers["content-type"].startswith("text/csv")
     assert [row["label"] for row in rows] == [each["label"] for each in results(api, done)]
     assert [int(row["index"]) for row in rows] == NUMBERS
+    assert [int(row["num_windows"]) for row in rows] == [each["num_windows"] for each in results(api, done)]
 
 
 def test_results_carry_their_texts_where_asked(api, done):

@@ -126,6 +126,7 @@ def test_command_scores_a_csv_beside_its_own_columns(url, direct, tmp_path):
     assert [row["id"] for row in rows] == [f"r{number}" for number in range(len(TEXTS))]
     assert [row["review"] for row in rows] == TEXTS
     assert [row["label"] for row in rows] == direct
+    assert {row["num_windows"] for row in rows} == {"1"}
     again = tmp_path / "again.jsonl"
     assert (
         run("--task", done.stdout.strip(), "--wait", "--output", str(again), "--gateway", url).returncode == 0
