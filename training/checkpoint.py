@@ -20,8 +20,9 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 import durable
 from training.golden import write_golden
 from training.metrics import evaluate, f1_of_logits, scored
-from training.plots import save_plots
+from training.plots import save_plots, save_value_plots
 from training.ranges import measure_ranges, write_ranges
+from training.regression import evaluate_values, explained
 
 Logits = NDArray[np.float32]
 Predict = Callable[[PreTrainedModel, Sequence[int]], Logits]
@@ -32,13 +33,20 @@ STORAGE_SAMPLE = 2000
 class Evaluation:
     """Texts that a checkpoint is reported on: `labels` [n], `lengths` [n] in tokens before truncation.
 
-    `labels` is 0/1 [n, labels] where a text may have several.
+    `labels` is 0/1 [n, labels] where a text may have several, and float [n, targets] of a `regression`.
     """
 
     name: str
     labels: NDArray[Any]
     lengths: NDArray[np.int64]
     label_names: tuple[str, ...]
+    regression: bool = False
+
+    def report(self, logits: Logits) -> dict[str, Any]:
+        """What `logits` [n, labels] are worth."""
+        if self.regression:
+            return evaluate_values(logits, self.labels, self.label_names)
+        return evaluate(logits, self.labels, self.lengths, self.label_names)
 
 
 def as_stored(model: PreTrainedModel, half: bool) -> PreTrainedModel:
@@ -47,8 +55,14 @@ def as_stored(model: PreTrainedModel, half: bool) -> PreTrainedModel:
     return stored.half().float() if half else stored
 
 
-def storage_report(full: Logits, stored: Logits, labels: NDArray[Any]) -> dict[str, float]:
-    """What rounding the weights cost: F1 before and after, agreement of labels, largest logit difference."""
+def storage_report(
+    full: Logits, stored: Logits, labels: NDArray[Any], regression: bool = False
+) -> dict[str, float]:
+    """What rounding the weights cost: F1 (R2) before and after, agreement of labels, largest difference."""
+    difference = float(np.abs(full - stored).max())
+    if regression:
+        scores = {"r2_float32": explained(full, labels), "r2_float16": explained(stored, labels)}
+        return {"texts": len(labels), **scores, "largest_logit_difference": difference}
     several = labels.ndim > 1
     same = ((full >= 0) == (stored >= 0)).all(axis=1) if several else full.argmax(1) == stored.argmax(1)
     return {
@@ -56,7 +70,7 @@ def storage_report(full: Logits, stored: Logits, labels: NDArray[Any]) -> dict[s
         "f1_float32": f1_of_logits(full, labels),
         "f1_float16": f1_of_logits(stored, labels),
         "same_label": float(same.mean()),
-        "largest_logit_difference": float(np.abs(full - stored).max()),
+        "largest_logit_difference": difference,
     }
 
 
@@ -81,18 +95,23 @@ def write_checkpoint(
     stored = as_stored(model, half)
     rows = range(len(evaluation.labels))
     logits = predict(stored, rows)
-    report = evaluate(logits, evaluation.labels, evaluation.lengths, evaluation.label_names)
+    report = evaluation.report(logits)
     content = {**metrics, "evaluated_on": evaluation.name, "report": report}
     if half:
         sample = rows[:: max(1, len(rows) // STORAGE_SAMPLE)]  # spaced: a file may be sorted by label
         full = predict(as_stored(model, half=False), sample)
-        content["float16_storage"] = storage_report(full, logits[sample], evaluation.labels[sample])
+        content["float16_storage"] = storage_report(
+            full, logits[sample], evaluation.labels[sample], evaluation.regression
+        )
     with durable.new_folder(path) as folder:
         _save_weights(folder, stored, tokenizer, half)
         reloaded = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
         write_ranges(folder, *measure_ranges(reloaded, range_texts))
         write_golden(folder)
-        save_plots(folder, history, report, *scored(logits, evaluation.labels))
+        if evaluation.regression:
+            save_value_plots(folder, history, evaluation.label_names, logits, evaluation.labels)
+        else:
+            save_plots(folder, history, report, *scored(logits, evaluation.labels))
         durable.write_text(folder / "metrics.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         durable.write_text(folder / "README.md", card(content))
         for file in folder.iterdir():

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from transformers import AutoTokenizer, MobileBertTokenizer, PreTrainedTokenizerBase
 
 import durable
+from training import long_texts
 from training.batching import TokenIds
 from training.data import (
     DEFAULT_OPTIONS,
@@ -25,6 +26,7 @@ from training.data import (
 )
 
 MAX_TOKENS = 512
+WHOLE = ("held_out", "test")
 Tokens = dict[str, list[TokenIds]]
 
 
@@ -96,7 +98,10 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 
 def tokenize_corpus(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, work: Path) -> Tokens:
-    """Token ids of every text, right-truncated at 512; kept in `work`/tokens.npz."""
+    """Token ids of every text; kept in `work`/tokens.npz.
+
+    Texts to train on are right-truncated at 512; those to report on are whole, up to 4,096.
+    """
     texts = {
         "train": corpus.train.texts,
         "held_out": corpus.held_out.texts,
@@ -108,7 +113,10 @@ def tokenize_corpus(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, work: Pa
         flat: dict[str, NDArray[Any]] = {}
         for name, items in texts.items():
             parts = range(0, len(items), 1000)
-            ids = [row for i in tqdm(parts, desc=name) for row in _encode(tokenizer, items[i : i + 1000])]
+            most = long_texts.MAX_TOKENS if name in WHOLE else MAX_TOKENS
+            ids = [
+                row for i in tqdm(parts, desc=name) for row in _encode(tokenizer, items[i : i + 1000], most)
+            ]
             flat[name] = np.concatenate(ids).astype(np.int32)
             flat[f"{name}_lengths"] = np.array([len(row) for row in ids])
         return flat
@@ -117,8 +125,8 @@ def tokenize_corpus(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, work: Pa
     return {name: _split(stored[name], stored[f"{name}_lengths"]) for name in texts}
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    return tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]
+def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], most: int) -> list[list[int]]:
+    return tokenizer(list(texts), truncation=True, max_length=most)["input_ids"]
 
 
 def _split(flat: NDArray[Any], lengths: NDArray[Any]) -> list[TokenIds]:

@@ -17,16 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.labels import LabelColumn, is_missing
+from training.regression import numbers
+from training.stratified import held_out_rows
 from training.tables import DataError, ReadOptions, Table, read_table
 
 __all__ = ["DataError", "Examples", "ReadOptions", "load_examples", "load_texts", "split_examples", "without"]
 PREVIEW = 40
+LEVELS = 10
 DEFAULT_OPTIONS = ReadOptions()
 
 
 @dataclass(frozen=True)
 class Examples:
-    """`texts` [n], `labels` int64 [n] as indices into `names`, or float32 [n, names] of zeros and ones.
+    """`texts` [n], `labels` int64 [n] as indices into `names`, or float32 [n, names] of zeros and ones, or of
+    values to predict (`regression`).
 
     `notes`: what was understood without asking; `dropped`: rows left out on request; `rows` [n]: the texts'
     numbers in their file, 1 to n by default.
@@ -38,11 +42,12 @@ class Examples:
     notes: tuple[str, ...] = ()
     dropped: int = 0
     rows: NDArray[np.int64] | None = None
+    regression: bool = False
 
     @property
     def multi_label(self) -> bool:
         """Whether a text may have several labels, or none."""
-        return self.labels.ndim == 2
+        return self.labels.ndim == 2 and not self.regression
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Examples:
         """The given rows, in the given order."""
@@ -73,7 +78,8 @@ def load_examples(
 
     `labels` names the labels: in order of the index when the column holds 0..n-1, else the values allowed.
     Without it they are the data set's own class names, or the distinct values, sorted; numbers sort as
-    numbers. A column of lists gives several labels a text. Raises `DataError`.
+    numbers. A column of lists gives several labels a text. With `options.regression` the column holds numbers
+    to predict, or lists of them, and `labels` names those. Raises `DataError`.
     """
     table = read_table(source, split, (text_column, label_column), options)
     texts, values = table.column(text_column), table.column(label_column)
@@ -82,13 +88,15 @@ def load_examples(
     rows = _kept_rows(texts, values, options.drop_incomplete)
     kept = check_texts([texts[row - 1] for row in rows], source, rows)
     column = LabelColumn([values[row - 1] for row in rows], rows, source, list(table.notes))
-    names = tuple(labels) or _class_names(table, label_column)
-    several = any(isinstance(value, (list, tuple)) for value in column.values) or options.label_separator
-    content, known = column.matrix(names, options.label_separator) if several else column.indices(names)
-    dropped, numbers = len(texts) - len(rows), np.asarray(rows, np.int64)
-    examples = Examples(kept, content, known, tuple(column.notes), dropped, numbers)
-    _check_classes(examples, source)
-    return examples
+    if options.regression:
+        content, known = numbers(column, tuple(labels) or (label_column,))
+    else:
+        names = tuple(labels) or _class_names(table, label_column)
+        several = any(isinstance(value, (list, tuple)) for value in column.values) or options.label_separator
+        content, known = column.matrix(names, options.label_separator) if several else column.indices(names)
+        _check_classes(content, known, source, rows)
+    notes, dropped = tuple(column.notes), len(texts) - len(rows)
+    return Examples(kept, content, known, notes, dropped, np.asarray(rows, np.int64), options.regression)
 
 
 def load_texts(
@@ -132,22 +140,29 @@ def check_texts(values: Sequence[Any], source: str, rows: Sequence[int] = ()) ->
     return list(values)
 
 
-def _check_classes(examples: Examples, source: str) -> None:
-    present = np.flatnonzero(examples.counts())
+def _check_classes(labels: NDArray[Any], names: Sequence[str], source: str, rows: Sequence[int]) -> None:
+    present = np.unique(labels if labels.ndim == 1 else np.nonzero(labels)[1])
     if len(present) < 2:
-        only = examples.names[present[0]] if len(present) else "none"
-        rows = f"rows 1 to {examples.numbers()[-1]}"
-        raise DataError(f"{source}: one class only ({only}, {rows}); training needs two or more.")
+        only = names[present[0]] if len(present) else "none"
+        raise DataError(
+            f"{source}: one class only ({only}, rows 1 to {rows[-1]}); training needs two or more."
+        )
 
 
 def split_examples(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
     """Hold out a stratified `fraction`: (kept, held out). Raises `DataError`.
 
-    Every label keeps at least one text on each side. Several labels a text: a random share of all texts.
+    Every label keeps at least one text on each side, and so does a label of two texts or more where a text
+    may have several (see `training.stratified`); of a regression each tenth of the values has its share.
     """
     generator = np.random.default_rng(seed)
     if examples.multi_label:
-        held_out = _share(np.arange(len(examples.texts)), fraction, generator)
+        held_out = held_out_rows(examples.labels, fraction, generator)
+    elif examples.regression:
+        groups = np.array_split(
+            examples.labels.mean(axis=1).argsort(kind="stable"), _levels(examples, fraction)
+        )
+        held_out = np.concatenate([_share(rows, fraction, generator) for rows in groups])
     else:
         _check_single_texts(examples)
         groups = [np.flatnonzero(examples.labels == label) for label in range(len(examples.names))]
@@ -159,6 +174,11 @@ def split_examples(examples: Examples, fraction: float, seed: int) -> tuple[Exam
 def _share(rows: NDArray[np.int64], fraction: float, generator: np.random.Generator) -> NDArray[np.int64]:
     count = min(max(1, round(fraction * len(rows))), len(rows) - 1)
     return generator.permutation(rows)[:count]
+
+
+def _levels(examples: Examples, fraction: float) -> int:
+    """Into how many groups of like values a regression's texts are cut; each can give one text away."""
+    return max(1, min(LEVELS, len(examples.texts) // max(2, round(1 / fraction))))
 
 
 def _check_single_texts(examples: Examples) -> None:

@@ -43,8 +43,9 @@ from training import distilling
 from training.checkpoint import Evaluation, write_checkpoint
 from training.corpus import load_corpus, load_tokenizer, stage, tokenize_corpus
 from training.data import DataError, ReadOptions
-from training.fitting import token_counts, verdict
-from training.loops import LogitsOf, Schedule, Task, fit, mean_of_best_and_last, predict
+from training.fitting import check_way, token_counts, verdict
+from training.long_texts import WAYS
+from training.loops import LogitsOf, Schedule, Task, fit, mean_of_best_and_last
 from training.losses import soft_loss, term_loss
 from training.metrics import f1, temperature
 from training.model_card import commit, environment, model_card
@@ -102,6 +103,7 @@ class Settings:
     grown_tokens: int = option(10_000_000, "tokens of the grown model's training")
     grown_rate: float = option(6e-4, "learning rate of the grown model")
     pooled_share: float = option(0.3, "weight of the mean-pooled loss beside the first token's")
+    long: str = option("windows", f"how longer texts are read to evaluate, as in serving: {', '.join(WAYS)}")
     range_texts: int = option(128, "training texts that activation ranges are measured on")
     seed: int = option(17, "seed of the split, the weights and the order of texts")
 
@@ -119,10 +121,12 @@ work.mkdir(parents=True, exist_ok=True)
 # %% [markdown]
 # ## Data
 # Texts that also occur in the test data are dropped, duplicates too. Some labelled texts are held out of all
-# training: they choose the best weights and fit the temperatures. Everything is tokenized once.
+# training: they choose the best weights and fit the temperatures. Everything is tokenized once. Texts over
+# 512 tokens are cut to train on, and read as in serving (`--long`) to evaluate.
 
 # %%
 try:
+    check_way(settings.long)
     corpus = load_corpus(
         settings.data,
         settings.unlabelled,
@@ -190,7 +194,7 @@ def model_of(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def held_out_f1(logits_of: LogitsOf) -> float:
     """F1 on the held-out texts."""
-    predicted = predict(logits_of, tokens["held_out"]).argmax(axis=1)
+    predicted = distilling.predict_long(logits_of, tokens["held_out"], settings.long).argmax(axis=1)
     return f1(corpus.held_out.labels, predicted, corpus.size)
 
 
@@ -278,7 +282,8 @@ modules.load_state_dict(mean_of_best_and_last(work / "grown.pt"))
 
 # %%
 student.eval()
-scale = temperature(predict(model_of, tokens["held_out"], half=False), corpus.held_out.labels)
+held_out_logits = distilling.predict_long(model_of, tokens["held_out"], settings.long, half=False)
+scale = temperature(held_out_logits, corpus.held_out.labels)
 with torch.no_grad():
     student.classifier.weight.div_(scale)
     student.classifier.bias.div_(scale)
@@ -294,7 +299,7 @@ metrics, test_logits = write_checkpoint(
     model=student,
     tokenizer=tokenizer,
     range_texts=[text.tolist() for text in tokens["train"][: settings.range_texts]],
-    predict=distilling.predictor(tokens["test"]),
+    predict=distilling.predictor(tokens["test"], settings.long),
     evaluation=Evaluation(
         "test", corpus.test.labels, token_counts(corpus.test, tokenizer), corpus.train.names
     ),

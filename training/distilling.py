@@ -21,7 +21,8 @@ from training.batching import TokenIds, pad_batch
 from training.checkpoint import Predict
 from training.corpus import Corpus, Tokens
 from training.data import Examples
-from training.loops import FloatArray, Schedule, Task, fit, predict
+from training.long_texts import mean_logits, read
+from training.loops import FloatArray, LogitsOf, Schedule, Task, fit, predict
 from training.metrics import f1
 from training.nbsvm import log_count_ratio
 from training.student import first_token_logits, principal_components
@@ -116,13 +117,23 @@ def name_labels(model: PreTrainedModel, names: Sequence[str]) -> None:
     model.config.label2id = {name: index for index, name in enumerate(names)}
 
 
-def predictor(texts: Sequence[TokenIds]) -> Predict:
-    """Logits of chosen `texts` in float32."""
+def predict_long(
+    logits_of: LogitsOf, texts: Sequence[TokenIds], way: str, half: bool = True, description: str = ""
+) -> FloatArray:
+    """Logits [texts, labels] of whole texts, the longer ones read in one of `long_texts.WAYS`."""
+    parts = [read(text.tolist(), way) for text in texts]
+    rows = [np.array(part) for several in parts for part in several]
+    logits = predict(logits_of, rows, half=half, description=description)
+    return mean_logits(logits, [len(several) for several in parts])
+
+
+def predictor(texts: Sequence[TokenIds], way: str) -> Predict:
+    """Logits of chosen `texts` in float32; `way`: how long ones are read."""
 
     def predict_rows(model: Any, rows: Sequence[int]) -> FloatArray:
         chosen = [texts[row] for row in rows]
-        return predict(
-            lambda ids, mask: first_token_logits(model, ids, mask)[0], chosen, half=False, description="test"
+        return predict_long(
+            lambda ids, mask: first_token_logits(model, ids, mask)[0], chosen, way, False, "test"
         )
 
     return predict_rows

@@ -38,7 +38,6 @@ from transformers import (
     AutoTokenizer,
     DataCollatorWithPadding,
     EarlyStoppingCallback,
-    Trainer,
     TrainingArguments,
     set_seed,
 )
@@ -46,8 +45,11 @@ from transformers import (
 from training import fitting
 from training.checkpoint import Evaluation, write_checkpoint
 from training.data import DataError, ReadOptions
+from training.evaluation import PartsTrainer, read_parts
+from training.long_texts import WAYS
 from training.model_card import commit, environment, model_card
 from training.precision import has_bfloat16
+from training.regression import Unit
 from training.settings import as_hyperparameters, given_options, option, parse_settings
 from training.summary import print_summary
 
@@ -67,6 +69,7 @@ class Settings:
     label_column: str = option("label", "column of the labels")
     labels: str = option("", "label names, comma-separated, in the order of their indices")
     label_separator: str = option("", "what separates several labels of one text in a CSV, such as '|'")
+    regression: bool = option(False, "the label is a number to predict, such as a count of stars")
     encoding: str = option("utf-8", "encoding of a CSV, TSV or JSON file, such as windows-1252")
     drop_incomplete: bool = option(False, "leave out rows without a text or a label")
     base_model: str = option("google/mobilebert-uncased", "a model of the hub, or a folder")
@@ -81,7 +84,8 @@ class Settings:
     weight_decay: float = option(0.01, "AdamW's weight decay")
     batch_size: int = option(32, "texts a step and device")
     gradient_accumulation: int = option(1, "steps whose gradients are added up")
-    max_tokens: int = option(512, "right truncation; serving uses 512")
+    max_tokens: int = option(512, "right truncation of the texts to train on")
+    long: str = option("windows", f"how longer texts are read to evaluate, as in serving: {', '.join(WAYS)}")
     held_out: float = option(0.1, "share of the training texts that choose the best epoch")
     range_texts: int = option(128, "training texts that activation ranges are measured on")
     bf16: bool = option(True, "bfloat16 matrix products where the machine has them")
@@ -112,9 +116,12 @@ try:
         labels=[name.strip() for name in settings.labels.split(",") if name.strip()],
         held_out=settings.held_out,
         seed=settings.seed,
-        options=ReadOptions(settings.encoding, settings.label_separator, settings.drop_incomplete),
+        options=ReadOptions(
+            settings.encoding, settings.label_separator, settings.drop_incomplete, settings.regression
+        ),
     )
     fitting.check_class_weights(settings.class_weights, data.train)
+    fitting.check_way(settings.long)
     start_from = fitting.prepare_work_folder(Path(settings.work), settings.resume, settings.restart)
 except DataError as error:
     sys.exit(f"error: {error}")
@@ -126,7 +133,8 @@ print(data.describe(settings.data))
 # ## Model
 # The tokenizer and the weights come from the hub (or a folder). The classification head is new unless the
 # base model has one of the same size; label names travel in the checkpoint as `id2label`. Where the data give
-# a text several labels (a column of lists), each label has a probability of its own.
+# a text several labels (a column of lists), each label has a probability of its own. With `--regression` the
+# label is a number: the model learns it in units of its spread, and answers in its own.
 
 # %%
 set_seed(settings.seed)
@@ -148,16 +156,19 @@ except OSError as error:
 
 # %% [markdown]
 # ## Training
-# `Trainer` evaluates after each epoch, keeps the checkpoint with the best F1, and stops when F1 no longer
-# rises. Ctrl-C saves and stops; `--resume` goes on from that step. Where the machine has bfloat16, matrix
-# products use it; the weights stay in float32.
+# `Trainer` evaluates after each epoch, on texts that are read as in serving (`--long`), keeps the checkpoint
+# with the best F1 (regression: R2), and stops when that no longer rises. Ctrl-C saves and stops; `--resume`
+# goes on from that step. Where the machine has bfloat16, matrix products use it; the weights stay in float32.
 
 # %%
-rows = {
-    name: fitting.tokenize(examples, tokenizer, settings.max_tokens)
-    for name, examples in {"train": data.train, "held_out": data.held_out, "test": data.test}.items()
-}
-steps = len(rows["train"]) / (settings.batch_size * settings.gradient_accumulation) * settings.epochs
+unit = Unit.of(data.train.labels) if settings.regression else None
+train, chosen = (fitting.in_unit(examples, unit) for examples in (data.train, data.held_out))
+rows = fitting.tokenize(train, tokenizer, settings.max_tokens)
+held_out, test = (
+    read_parts(examples, tokenizer, settings.long, model.config.max_position_embeddings)
+    for examples in (chosen, data.test)
+)
+steps = len(rows) / (settings.batch_size * settings.gradient_accumulation) * settings.epochs
 arguments = TrainingArguments(
     output_dir=settings.work,
     num_train_epochs=settings.epochs,
@@ -174,24 +185,26 @@ arguments = TrainingArguments(
     save_strategy="epoch",
     save_total_limit=2,
     load_best_model_at_end=True,
-    metric_for_best_model="f1",
+    metric_for_best_model=fitting.main_figure(data.train),
     greater_is_better=True,
     logging_steps=max(1, int(steps) // 100),
     report_to="none",
     seed=settings.seed,
 )
-trainer = Trainer(
+trainer = PartsTrainer(
     model=model,
     args=arguments,
-    train_dataset=rows["train"],
-    eval_dataset=rows["held_out"],
+    train_dataset=rows,
+    eval_dataset=held_out.rows,
     data_collator=DataCollatorWithPadding(tokenizer),
-    compute_metrics=fitting.f1_and_accuracy,
+    compute_metrics=lambda found: fitting.figures(held_out.logits(found.predictions), chosen),
     compute_loss_func=fitting.loss_function(data.train, settings.class_weights),
     callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
 )
 if not fitting.train(trainer, start_from):
     sys.exit("interrupted: the training is saved; add --resume to go on.")
+if unit:
+    unit.restore(model)
 
 # %% [markdown]
 # ## Results and checkpoint
@@ -204,10 +217,14 @@ metrics, _ = write_checkpoint(
     path=Path(settings.output),
     model=model,
     tokenizer=tokenizer,
-    range_texts=rows["train"][: settings.range_texts]["input_ids"],
-    predict=fitting.predictor(trainer, rows["test"]),
+    range_texts=rows[: settings.range_texts]["input_ids"],
+    predict=fitting.predictor(trainer, test),
     evaluation=Evaluation(
-        data.test_name, data.test.labels, fitting.token_counts(data.test, tokenizer), data.names
+        data.test_name,
+        data.test.labels,
+        fitting.token_counts(data.test, tokenizer),
+        data.names,
+        settings.regression,
     ),
     metrics={
         "data": data.describe(settings.data),
@@ -219,7 +236,7 @@ metrics, _ = write_checkpoint(
     history=fitting.curves(trainer),
     card=lambda content: model_card(
         title=f"{Path(settings.base_model).name}, fine-tuned on {Path(settings.data).name}",
-        summary=f"Gives a text one of these labels: {', '.join(data.names)}.",
+        summary=fitting.promise(data.train),
         metrics=content,
         hyperparameters=content["hyperparameters"],
         base_model=None if Path(settings.base_model).exists() else settings.base_model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import (
-    EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
@@ -34,8 +33,11 @@ from training.data import (
     split_examples,
     without,
 )
-from training.losses import balanced_weights, weighted_cross_entropy
+from training.evaluation import Parts
+from training.long_texts import WAYS
+from training.losses import balanced_weights, positive_weights, weighted_cross_entropy, weighted_decisions
 from training.metrics import accuracy_of_logits, f1_of_logits
+from training.regression import Unit, error, explained
 from training.tables import is_file_name
 
 
@@ -106,14 +108,16 @@ def check_class_weights(kind: str, examples: Examples) -> None:
     """Raise `DataError` for weights that there are not."""
     if kind not in ("none", "balanced"):
         raise DataError(f"--class-weights {kind}: it is none or balanced.")
-    if kind == "balanced" and examples.multi_label:
-        raise DataError("--class-weights balanced needs one label a text; leave it out.")
+    if kind == "balanced" and examples.regression:
+        raise DataError("--class-weights balanced: numbers have no classes; leave it out.")
 
 
 def loss_function(examples: Examples, class_weights: str) -> Callable[..., Tensor] | None:
     """What the Trainer minimises instead of the model's own loss; None keeps that."""
     if class_weights == "none":
         return None
+    if examples.multi_label:
+        return weighted_decisions(positive_weights(examples.labels))
     return weighted_cross_entropy(balanced_weights(examples.counts()))
 
 
@@ -134,13 +138,41 @@ def token_counts(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> NDAr
 
 
 def problem_type(examples: Examples) -> str:
-    """The head and the loss that transformers gives the model: one label a text, or any number of them."""
+    """The head and the loss that transformers gives the model: one label a text, any number, or numbers."""
+    if examples.regression:
+        return "regression"
     return "multi_label_classification" if examples.multi_label else "single_label_classification"
 
 
-def f1_and_accuracy(prediction: EvalPrediction) -> dict[str, float]:
-    """The Trainer's metrics for one evaluation."""
-    logits, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+def main_figure(examples: Examples) -> str:
+    """What chooses the best epoch: the metric's name."""
+    return "r2" if examples.regression else "f1"
+
+
+def promise(examples: Examples) -> str:
+    """The first sentence of the model card."""
+    names = ", ".join(examples.names)
+    if examples.regression:
+        return f"Gives a text a number for each of these: {names}."
+    return f"Gives a text {'any' if examples.multi_label else 'one'} of these labels: {names}."
+
+
+def in_unit(examples: Examples, unit: Unit | None) -> Examples:
+    """The examples with labels in `unit`, if there is one."""
+    return replace(examples, labels=unit.standard(examples.labels)) if unit else examples
+
+
+def check_way(way: str) -> None:
+    """Raise `DataError` for a way to read long texts that there is not."""
+    if way not in WAYS:
+        raise DataError(f"--long {way}: it is one of {', '.join(WAYS)}.")
+
+
+def figures(logits: NDArray[Any], examples: Examples) -> dict[str, float]:
+    """The Trainer's metrics for one evaluation, from logits [texts, labels]."""
+    labels = examples.labels
+    if examples.regression:
+        return {"r2": explained(logits, labels), "error": error(logits, labels)}
     return {"f1": f1_of_logits(logits, labels), "accuracy": accuracy_of_logits(logits, labels)}
 
 
@@ -204,8 +236,8 @@ def train(trainer: Trainer, resume_from: Path | None) -> bool:
 
 
 def curves(trainer: Trainer) -> list[dict[str, float]]:
-    """Loss and held-out F1 by step, for the plot and for metrics.json."""
-    names = {"loss": "loss", "eval_loss": "eval_loss", "eval_f1": "f1"}
+    """Loss and held-out F1 or R2 by step, for the plot and for metrics.json."""
+    names = {"loss": "loss", "eval_loss": "eval_loss", "eval_f1": "f1", "eval_r2": "r2"}
     return [
         {"step": record["step"], **{names[key]: record[key] for key in names if key in record}}
         for record in trainer.state.log_history
@@ -213,8 +245,8 @@ def curves(trainer: Trainer) -> list[dict[str, float]]:
     ]
 
 
-def predictor(trainer: Trainer, rows: datasets.Dataset) -> Predict:
-    """Logits of chosen rows by any model of the same kind, in float32, batched by the trainer's settings."""
+def predictor(trainer: Trainer, parts: Parts) -> Predict:
+    """Logits of chosen texts by any model of the same kind, in float32, batched by the trainer's settings."""
 
     def predict(model: PreTrainedModel, chosen: Sequence[int]) -> NDArray[np.float32]:
         arguments = TrainingArguments(
@@ -224,20 +256,21 @@ def predictor(trainer: Trainer, rows: datasets.Dataset) -> Predict:
             use_cpu=trainer.args.use_cpu,
         )
         scorer = Trainer(model=model, args=arguments, data_collator=trainer.data_collator)
-        return np.asarray(scorer.predict(rows.select(chosen)).predictions, np.float32)
+        part = parts.take(chosen)
+        return part.logits(np.asarray(scorer.predict(part.rows).predictions, np.float32))
 
     return predict
 
 
 def summary(trainer: Trainer) -> Mapping[str, Any]:
-    """How the training went: steps, epochs, seconds, the best F1 and its step, and the curves."""
+    """How the training went: steps, epochs, seconds, the best F1 or R2 and its step, and the curves."""
     state = trainer.state
     seconds = next((r["train_runtime"] for r in reversed(state.log_history) if "train_runtime" in r), None)
     return {
         "steps": state.global_step,
         "epochs": state.epoch,
         "seconds": seconds,
-        "best_f1": state.best_metric,
+        f"best_{trainer.args.metric_for_best_model}": state.best_metric,
         "best_step": state.best_global_step,
         "curves": curves(trainer),
     }
@@ -246,7 +279,10 @@ def summary(trainer: Trainer) -> Mapping[str, Any]:
 def verdict(metrics: Mapping[str, Any]) -> str:
     """One line for the end of a run."""
     report = metrics["report"]
-    score, error = report["f1"], report["calibration_error"]["value"]
+    main, name, other, other_name = (
+        ("r2", "R2", "error", "error") if "r2" in report else ("f1", "F1", "calibration_error", "ECE")
+    )
+    score, second = report[main], report[other]["value"]
     interval = f"{score['low']:.4f} to {score['high']:.4f}"
     texts = f"{report['texts']:,} {metrics['evaluated_on']} texts"
-    return f"F1 {score['value']:.4f} ({interval}), ECE {error:.4f} on {texts}"
+    return f"{name} {score['value']:.4f} ({interval}), {other_name} {second:.4f} on {texts}"

@@ -108,7 +108,7 @@ class LabelColumn:
         if len(distinct) > max(MANY_CLASSES, len(keys) / 2):
             raise DataError(
                 f"{self.source}: {len(distinct)} different labels in {len(keys)} rows; is it the right "
-                "column? See --label-column."
+                "column? See --label-column; or --regression, if they are numbers to predict."
             )
         if all(NUMBER.fullmatch(key) for key in distinct):
             return tuple(sorted(distinct, key=lambda key: (float(key), key)))

@@ -1,10 +1,12 @@
 """Texts that are longer than the model's positions, read as serving reads them.
 
-    parts = windows(ids, 512)                        # rows of at most 512 ids
+    parts = read(ids, "windows")                     # rows of at most 512 ids
     logits = mean_logits(of_parts, [len(parts)])     # the text's are the mean of its parts'
 
-A text is `[CLS] t1 ... tn [SEP]`; each part has both again, and the tokens are shared evenly among as few
-parts as can hold them.
+A text is `[CLS] t1 ... tn [SEP]`, and so is each part.
+- windows: the tokens, 4,096 at most, are shared evenly among as few parts as can hold them
+- head: the first 512
+- head_tail: a quarter from the beginning, the rest from the end (Sun et al. 2019, arXiv:1905.05583)
 """
 
 from __future__ import annotations
@@ -20,6 +22,17 @@ MAX_TOKENS = 4096  # of a text, at most; serving cuts there, too
 POSITIONS = 512
 
 Ids = Sequence[int]
+WINDOWS, HEAD, HEAD_TAIL = WAYS = ("windows", "head", "head_tail")
+
+
+def read(ids: Ids, way: str = WINDOWS, positions: int = POSITIONS) -> list[list[int]]:
+    """The parts of a text that the model reads."""
+    if way == WINDOWS:
+        return windows([*ids[: MAX_TOKENS - 1], ids[-1]] if len(ids) > MAX_TOKENS else ids, positions)
+    if len(ids) <= positions:
+        return [list(ids)]
+    head = positions // 4 + 1 if way == HEAD_TAIL else positions - 1
+    return [[*ids[:head], *ids[len(ids) - (positions - head) :]]]
 
 
 def windows(ids: Ids, positions: int = POSITIONS) -> list[list[int]]:

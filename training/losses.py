@@ -48,6 +48,33 @@ def balanced_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
     return weights
 
 
+def positive_weights(labels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weight of a label's presence, no / yes: each label's presence then weighs as much as its absence.
+
+    `labels`: zeros and ones [texts, labels]; 1 for a label that all texts or none have.
+    Source: `pos_weight` of torch.nn.BCEWithLogitsLoss.
+    """
+    yes = labels.sum(axis=0)
+    no = len(labels) - yes
+    return np.where((yes > 0) & (no > 0), no / np.maximum(yes, 1), 1).astype(np.float32)
+
+
+def weighted_decisions(weights: NDArray[np.float32]) -> Callable[..., Tensor]:
+    """A loss for the Trainer, where a text may have several labels: sigmoid cross-entropy, over the texts'
+    number and the labels', where presence counts `weights` [labels] times."""
+    scale = torch.from_numpy(weights)
+
+    def loss(outputs: Mapping[str, Any], labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+        logits = outputs["logits"].float()
+        total = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, labels.float(), reduction="sum", pos_weight=scale.to(logits.device)
+        )
+        # The Trainer counts items of the labels' tensor: decisions, not texts.
+        return total / (labels.numel() if num_items_in_batch is None else num_items_in_batch)
+
+    return loss
+
+
 def weighted_cross_entropy(weights: NDArray[np.float32]) -> Callable[..., Tensor]:
     """A loss for the Trainer: cross-entropy of each text times its label's weight, over the texts' number.
 

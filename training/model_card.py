@@ -18,8 +18,19 @@ PLOTS = (
     ("curves.png", "Loss and F1 by step"),
     ("confusion.png", "Confusion matrix"),
     ("calibration.png", "Calibration curve"),
+    ("values.png", "Predicted and true values"),
     ("length.png", "Accuracy by review length"),
 )
+
+
+FIGURES = {
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "calibration_error": "ECE (15 bins)",
+    "r2": "R2, variance explained",
+    "error": "root of the mean squared error",
+    "absolute_error": "mean absolute error",
+}
 
 
 def environment() -> dict[str, str]:
@@ -75,11 +86,7 @@ def model_card(
         f"---\n{header.to_yaml()}\n---\n\n# {title}\n\n{summary}",
         "## Data\n\n" + _bullets(metrics["data"]),
         f"## Results\n\n{_results(report)}\n\nIntervals are 95%, from 1,000 bootstrap samples of the texts.",
-        "\n\n".join(
-            f"![{caption}]({name})"
-            for name, caption in PLOTS
-            if name != "confusion.png" or "confusion" in report
-        ),
+        "\n\n".join(f"![{caption}]({name})" for name, caption in PLOTS if _is_there(name, report)),
         notes,
         _storage(metrics["float16_storage"]) if "float16_storage" in metrics else "",
         "## Training\n\n" + _table(("hyperparameter", "value"), hyperparameters),
@@ -88,19 +95,31 @@ def model_card(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _is_there(plot: str, report: Mapping[str, Any]) -> bool:
+    if plot == "curves.png":
+        return True
+    part = {"confusion.png": "confusion", "calibration.png": "f1", "length.png": "f1", "values.png": "r2"}
+    return part[plot] in report
+
+
 def _results(report: Mapping[str, Any]) -> str:
     rows = {}
-    for key, name in (("f1", "F1"), ("accuracy", "accuracy"), ("calibration_error", "ECE (15 bins)")):
-        figure = report[key]
-        rows[name] = f"{figure['value']:.4f} ({figure['low']:.4f} to {figure['high']:.4f})"
+    for key, name in FIGURES.items():
+        if figure := report.get(key):
+            rows[name] = f"{figure['value']:.4f} ({figure['low']:.4f} to {figure['high']:.4f})"
     return _table((f"{report['texts']:,} texts", "value (interval)"), rows)
 
 
 def _storage(report: Mapping[str, Any]) -> str:
+    kept = (
+        f"F1 {report['f1_float32']:.4f} before and {report['f1_float16']:.4f} after, "
+        f"{report['same_label']:.2%} the same labels, logits"
+        if "same_label" in report
+        else f"R2 {report['r2_float32']:.4f} before and {report['r2_float16']:.4f} after, values"
+    )
     return (
         f"## Storage\n\nThe weights are stored in float16, at half the size. On {report['texts']:,} texts: "
-        f"F1 {report['f1_float32']:.4f} before and {report['f1_float16']:.4f} after, "
-        f"{report['same_label']:.2%} the same labels, logits within {report['largest_logit_difference']:.4f}."
+        f"{kept} within {report['largest_logit_difference']:.4f}."
     )
 
 

@@ -40,13 +40,28 @@ def save_plots(
         "calibration.png": calibration(probabilities, labels, report["calibration_error"]["value"]),
         "length.png": accuracy_by_length(report["accuracy_by_length"]),
     }
+    return _save(folder, figures)
+
+
+def save_value_plots(
+    folder: Path,
+    history: Sequence[Mapping[str, float]],
+    names: Sequence[str],
+    values: NDArray[np.floating[Any]],
+    labels: NDArray[np.floating[Any]],
+) -> list[Path]:
+    """Write curves.png and values.png of a regression; `values`, `labels`: [texts, names]."""
+    return _save(folder, {"curves.png": curves(history), "values.png": scatter(names, values, labels)})
+
+
+def _save(folder: Path, figures: Mapping[str, Figure]) -> list[Path]:
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=110, metadata=NO_STAMP)
     return [folder / name for name in figures]
 
 
 def curves(history: Sequence[Mapping[str, float]]) -> Figure:
-    """Training loss (left axis) and held-out F1 (right axis) by step."""
+    """Training loss (left axis) and held-out F1 or R2 (right axis) by step."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     left = figure.subplots()
     for key, colour, style in (("loss", INK, "-"), ("eval_loss", INK, "o--")):
@@ -56,13 +71,14 @@ def curves(history: Sequence[Mapping[str, float]]) -> Figure:
             left.plot(
                 *zip(*points, strict=True), style, color=colour, linewidth=1.2, markersize=4, label=label
             )
-    left.set(xlabel="step", ylabel="loss", title="Loss and F1 by step")
+    main, score = ("r2", "R2") if any("r2" in record for record in history) else ("f1", "F1")
+    left.set(xlabel="step", ylabel="loss", title=f"Loss and {score} by step")
     right = left.twinx()
     right.grid(visible=False)
-    scores = [(record["step"], record["f1"]) for record in history if "f1" in record]
+    scores = [(record["step"], record[main]) for record in history if main in record]
     if scores:
-        right.plot(*zip(*scores, strict=True), "s-", color=ACCENT, markersize=4, label="held-out F1")
-    right.set_ylabel("F1")
+        right.plot(*zip(*scores, strict=True), "s-", color=ACCENT, markersize=4, label=f"held-out {score}")
+    right.set_ylabel(score)
     right.spines["right"].set_visible(True)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
@@ -98,6 +114,21 @@ def calibration(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.int
         xlim=(lowest, 1.02),
         ylim=(lowest, 1.02),
     )
+    return figure
+
+
+def scatter(
+    names: Sequence[str], values: NDArray[np.floating[Any]], labels: NDArray[np.floating[Any]]
+) -> Figure:
+    """Predicted against true values; the diagonal is perfect."""
+    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+    axes = figure.subplots()
+    ends = [min(labels.min(), values.min()), max(labels.max(), values.max())]
+    axes.plot(ends, ends, "--", color="grey", linewidth=1)
+    for place, name in enumerate(names):
+        axes.scatter(labels[:, place], values[:, place], s=12, alpha=0.5, label=name)
+    axes.set(xlabel="true value", ylabel="predicted value", title="Predicted and true values")
+    axes.legend(frameon=False)
     return figure
 
 

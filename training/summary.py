@@ -22,7 +22,7 @@ def summary_rows(examples: Examples) -> list[tuple[str, str]]:
     rows = [
         ("rows", f"{len(examples.texts):,}"),
         ("rows dropped", f"{examples.dropped:,} without a text or a label" if examples.dropped else "none"),
-        *_classes(examples),
+        *(_targets(examples) if examples.regression else _classes(examples)),
         ("longest text", f"{lengths[longest]:,} characters (row {examples.numbers()[longest]})"),
         ("median text", f"{int(np.median(lengths)):,} characters"),
         ("texts of several lines", f"{sum(chr(10) in text.strip() for text in examples.texts):,}"),
@@ -38,6 +38,13 @@ def print_summary(title: str, examples: Examples, console: Console | None = None
     for name, value in summary_rows(examples):
         table.add_row(Text(name), Text(value))
     (console or Console()).print(table)
+
+
+def _targets(examples: Examples) -> list[tuple[str, str]]:
+    return [
+        (f"value {name}", f"{values.min():g} to {values.max():g}, mean {values.mean():.3g}")
+        for name, values in zip(examples.names, examples.labels.T, strict=True)
+    ]
 
 
 def _classes(examples: Examples) -> list[tuple[str, str]]:

@@ -19,12 +19,14 @@ class ReadOptions:
     """How to read a file, where its content does not say.
 
     `encoding`: of CSV, TSV and JSON. `label_separator`: cuts a cell into several labels. `drop_incomplete`:
-    leave out rows without a text or a label, instead of stopping at the first.
+    leave out rows without a text or a label, instead of stopping at the first. `regression`: labels are
+    numbers to predict.
     """
 
     encoding: str = "utf-8"
     label_separator: str = ""
     drop_incomplete: bool = False
+    regression: bool = False
 
 
 @dataclass
