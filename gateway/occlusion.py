@@ -63,10 +63,13 @@ def grouped(spans: Sequence[Span], most: int) -> list[Span]:
     return [Span(group[0].start, group[-1].end) for group in groups]
 
 
-def log_odds(label: str, probabilities: Mapping[str, float]) -> float:
-    """ln p - ln(1 - p), where 1 - p is summed from the others, so that a p next to 1 keeps its digits."""
+def log_odds(label: str, probabilities: Mapping[str, float], alone: bool = False) -> float:
+    """ln p - ln(1 - p), where 1 - p is summed from the others, so that a p next to 1 keeps its digits.
+
+    `alone`: each label has a probability of its own, which the others say nothing of.
+    """
     chosen = probabilities[label]
-    others = sum(value for name, value in probabilities.items() if name != label)
+    others = 1 - chosen if alone else sum(value for name, value in probabilities.items() if name != label)
     return math.log(max(chosen, SMALLEST)) - math.log(max(others, SMALLEST))
 
 

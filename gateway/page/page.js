@@ -94,15 +94,31 @@ function verdict(answer) {
   const names = { sentiment: "Accurate, fp32", sentiment_fast: "Fast, int8" };
   const block = element("div");
   const head = element("p", "verdict");
-  head.append(element("strong", "", answer.label), element("span", "", names[answer.model] || answer.model));
+  head.append(element("strong", "", decision(answer)), element("span", "", names[answer.model] || answer.model));
   const bars = element("dl", "bars");
-  bars.append(...Object.entries(answer.probabilities).slice(0, 8).map(([label, value]) => bar(label, value)));
+  const row = answer.values ? number : bar;
+  bars.append(...Object.entries(scores(answer)).slice(0, 8).map(([label, value]) => row(label, value)));
   const facts = element("ul", "facts");
   facts.append(fact(answer.num_tokens, "tokens"), fact(`${answer.ms.toFixed(0)} ms`, "round trip"));
   if (answer.num_windows > 1) facts.append(fact(answer.num_windows, "windows"));
   facts.append(element("li", "", answer.truncated ? "The end was cut off" : "Read whole"));
   block.append(head, bars, facts);
   return block;
+}
+
+function scores(answer) { return answer.values || answer.probabilities; }
+
+function decision(answer) {
+  if (answer.labels) return answer.labels.join(", ") || "No label";
+  return answer.values ? `${answer.label}: ${rounded(answer.score)}` : answer.label;
+}
+
+function rounded(value) { return Number(value.toPrecision(4)).toString(); }
+
+function number(label, value) {
+  const row = element("div");
+  row.append(element("dt", "", label), element("dd"), element("dd", "value", rounded(value)));
+  return row;
 }
 
 function bar(label, value) {
@@ -125,9 +141,10 @@ function percent(value) {
 
 function comparison([first, second]) {
   document.querySelector(".note")?.remove();
-  const difference = Math.max(...Object.keys(first.probabilities).map(
-    (label) => Math.abs(first.probabilities[label] - (second.probabilities[label] ?? 0))));
-  const agree = first.label === second.label ? "Both give the same label" : "They disagree";
+  const [left, right] = [scores(first), scores(second)];
+  const difference = Math.max(...Object.keys(left).map((label) => Math.abs(left[label] - (right[label] ?? 0))));
+  if (first.values) return element("p", "note", `Their values differ by ${rounded(difference)} at most.`);
+  const agree = decision(first) === decision(second) ? "Both give the same label" : "They disagree";
   return element("p", "note", `${agree}; their probabilities differ by ${(100 * difference).toFixed(2)} points.`);
 }
 

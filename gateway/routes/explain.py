@@ -123,11 +123,11 @@ def _weighed(
     text: str, span: Span, whole: Sentiment, without: Sentiment, description: Description
 ) -> UnitBody:
     before, after = description.named(whole.probabilities), description.named(without.probabilities)
-    label = max(before, key=lambda name: before[name])
+    label, several = max(before, key=lambda name: before[name]), whole.labels is not None
     return UnitBody(
         start=span.start,
         end=span.end,
         text=text[span.start : span.end],
-        weight=log_odds(label, before) - log_odds(label, after),
+        weight=log_odds(label, before, several) - log_odds(label, after, several),
         drop=before[label] - after[label],
     )
