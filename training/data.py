@@ -88,6 +88,7 @@ def load_examples(
     rows = _kept_rows(texts, values, options.drop_incomplete)
     kept = check_texts([texts[row - 1] for row in rows], source, rows)
     column = LabelColumn([values[row - 1] for row in rows], rows, source, list(table.notes))
+    content: NDArray[Any]
     if options.regression:
         content, known = numbers(column, tuple(labels) or (label_column,))
     else:

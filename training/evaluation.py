@@ -66,6 +66,6 @@ class PartsTrainer(Trainer):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """The rows one after another; Trainer's own groups them by length, as in training."""
-        rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        rows: Any = self.eval_dataset if eval_dataset is None else eval_dataset
         loader = DataLoader(rows, batch_size=self.args.eval_batch_size, collate_fn=self.data_collator)
         return self.accelerator.prepare(loader)

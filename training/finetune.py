@@ -32,6 +32,7 @@ sys.path.insert(0, ".")  # or run from the root itself
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import (
     AutoModelForSequenceClassification,
@@ -197,14 +198,14 @@ trainer = PartsTrainer(
     train_dataset=rows,
     eval_dataset=held_out.rows,
     data_collator=DataCollatorWithPadding(tokenizer),
-    compute_metrics=lambda found: fitting.figures(held_out.logits(found.predictions), chosen),
+    compute_metrics=lambda found: fitting.figures(held_out.logits(np.asarray(found.predictions)), chosen),
     compute_loss_func=fitting.loss_function(data.train, settings.class_weights),
     callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
 )
 if not fitting.train(trainer, start_from):
     sys.exit("interrupted: the training is saved; add --resume to go on.")
 if unit:
-    unit.restore(model)
+    unit.restore(model.classifier)
 
 # %% [markdown]
 # ## Results and checkpoint

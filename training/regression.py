@@ -9,14 +9,14 @@ unit.restore(model)                                # it then answers in the labe
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
+from torch import nn
 
 from training.labels import LabelColumn, is_missing
 from training.metrics import FloatArray, bootstrap_interval
@@ -85,14 +85,13 @@ class Unit:
         return (labels - self.mean) / self.deviation
 
     @torch.no_grad()
-    def restore(self, model: PreTrainedModel) -> None:
+    def restore(self, classifier: nn.Linear) -> None:
         """Have the classifier answer in the labels' own unit: W' = d W, b' = d b + m."""
-        head = model.classifier
         mean, deviation = (
-            torch.from_numpy(each).to(head.bias.device) for each in (self.mean, self.deviation)
+            torch.from_numpy(each).to(classifier.bias.device) for each in (self.mean, self.deviation)
         )
-        head.weight.mul_(deviation[:, None])
-        head.bias.mul_(deviation).add_(mean)
+        classifier.weight.mul_(deviation[:, None])
+        classifier.bias.mul_(deviation).add_(mean)
 
 
 def explained(values: FloatArray, labels: FloatArray) -> float:
@@ -117,10 +116,15 @@ def evaluate_values(
 ) -> dict[str, Any]:
     """Every figure of `metrics.json` for a regression's `values` [texts, targets]."""
     values, labels = values.astype(float), labels.astype(float)
-    report: dict[str, Any] = {"texts": len(labels)}
-    for name, measure in (("r2", explained), ("error", error), ("absolute_error", absolute_error)):
-        low, high = bootstrap_interval(
-            lambda rows, measure=measure: measure(values[rows], labels[rows]), len(labels), seed
-        )
-        report[name] = {"value": measure(values, labels), "low": low, "high": high}
-    return {**report, "labels": list(names)}
+
+    def with_interval(measure: Callable[[FloatArray, FloatArray], float]) -> dict[str, float]:
+        low, high = bootstrap_interval(lambda rows: measure(values[rows], labels[rows]), len(labels), seed)
+        return {"value": measure(values, labels), "low": low, "high": high}
+
+    return {
+        "texts": len(labels),
+        "r2": with_interval(explained),
+        "error": with_interval(error),
+        "absolute_error": with_interval(absolute_error),
+        "labels": list(names),
+    }

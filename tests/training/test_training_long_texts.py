@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, MobileBertForSequenceClassification
 
-from tests.export.oracle import long_row_logits, torch_logits
+from tests.export.oracle import long_row_logits, torch_logits, windows_by_hand
 from tests.model_repository.test_tokenization import tokenization
 from tests.synthetic import WORDS
 from tests.training.test_training_scripts import finetune_options, run, words
@@ -18,7 +19,6 @@ from training.data import Examples
 from training.distilling import predict_long
 from training.evaluation import read_parts
 from training.long_texts import HEAD, HEAD_TAIL, WINDOWS, read
-from training.student import first_token_logits
 
 LENGTHS = (0, 5, 510, 511, 700, 1020, 1021, 4094, 4095, 6000)
 
@@ -68,13 +68,16 @@ def test_logits_of_parts_become_those_of_texts(texts: list[str], base_model: Pat
     assert chosen.labels.tolist() == [labels[3], labels[0]]
     of_chosen = np.stack([np.eye(2)[owner] for owner in chosen.owners])
     assert chosen.logits(of_chosen).tolist() == [[1, 0], [0, 1]]
-    by_loop = predict_long(
-        lambda ids, mask: first_token_logits(model, ids, mask)[0],
-        [np.array(row) for row in rows],
-        WINDOWS,
-        False,
+
+
+def test_the_loops_logits_are_means_over_windows_too() -> None:
+    rows = [np.arange(length) for length in (700, 3, 512, 1300)]
+    found = predict_long(
+        lambda ids, mask: torch.stack([(ids * mask).sum(1), mask.sum(1)], 1), rows, WINDOWS, half=False
     )
-    np.testing.assert_allclose(by_loop, wanted, atol=1e-4)
+    cut = [windows_by_hand(row.tolist(), 512) for row in rows]
+    wanted = [np.mean([[sum(part), len(part)] for part in parts], axis=0) for parts in cut]
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def test_a_model_that_learnt_in_units_of_the_spread_answers_in_the_labels_own() 
     ids = torch.tensor([[2, 7, 9, 3]])
     with torch.no_grad():
         before = model(ids).logits.numpy()
-        unit.restore(model)
+        unit.restore(model.classifier)
         after = model(ids).logits.numpy()
     np.testing.assert_allclose(unit.standard(after), before, atol=1e-5)
     np.testing.assert_allclose(unit.standard(labels).std(axis=0), 1, atol=1e-5)
