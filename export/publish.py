@@ -20,7 +20,7 @@ from onnx import ModelProto
 import durable
 from export.checkpoint import Checkpoint
 from export.pins import LABELS_FILE, step_models
-from export.signature import as_manifest, described_models, signature_of
+from export.signature import as_manifest, complete_labels, described_models, signature_of
 from export.turning import turn_all
 from export.versions import (
     ensembles,
@@ -99,10 +99,7 @@ def _seed(repository: Path) -> None:
                 shutil.copytree(template.parent, folder, ignore=ignored, dirs_exist_ok=True)
                 if target.exists():
                     shutil.copytree(target, folder, dirs_exist_ok=True)
-        if f'"{LABELS_FILE}"' in (target / template.name).read_text(encoding="utf-8"):
-            (
-                target / LABELS_FILE
-            ).touch()  # Triton loads no model without the file that its configuration names
+    complete_labels(repository)
 
 
 @contextmanager

@@ -78,6 +78,17 @@ def label_lines(path: Path, version: int) -> str:
     return _lines(_served(path, read_config(path), version).labels)
 
 
+def complete_labels(repository: Path) -> None:
+    """Write each labels.txt that a model's configuration names and that is not there: without it Triton does
+    not load the model. Versions that were published before there was one have their newest's labels."""
+    for config in repository.glob("*/config.pbtxt"):
+        path = config.with_name(LABELS_FILE)
+        if not path.exists() and f'"{LABELS_FILE}"' in config.read_text(encoding="utf-8"):
+            numbers = [int(each.name) for each in config.parent.glob("[0-9]*") if each.name.isdecimal()]
+            signature = read_signature(config.with_name(str(max(numbers, default=0))))
+            durable.write_text(path, _lines(signature.labels))
+
+
 def _lines(labels: Iterable[str]) -> str:
     """One label a line, for Triton."""
     return "".join(" ".join(label.split()) + "\n" for label in labels)

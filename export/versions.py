@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import durable
 from export.errors import PublishError
 from export.pins import is_ensemble, pinned_versions, step_models
-from export.signature import described_models
+from export.signature import complete_labels, described_models
 from export.turning import is_settled, settle, turn_all
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ def rollback(repository: Path, server: "ExplicitServer | None" = None) -> dict[s
 
 
 def complete_change(repository: Path) -> None:
-    """Complete what a killed process left half done; without that, nothing is written or locked.
+    """Complete what a killed process left half done, and labels that an earlier release did not write.
+
+    Without such, nothing is written or locked.
 
     Raises:
         PublishError: another change is under way, or the repository cannot be written.
@@ -103,6 +105,8 @@ def complete_change(repository: Path) -> None:
     if not is_settled(repository):
         with locked(repository):
             pass
+    with writable(repository):
+        complete_labels(repository)
 
 
 @contextmanager

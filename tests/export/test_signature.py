@@ -12,7 +12,7 @@ from export.checkpoint import Checkpoint, load_checkpoint
 from export.errors import PublishError
 from export.pins import pinned_versions, read_config
 from export.publish import TEMPLATES, publish
-from export.versions import rollback
+from export.versions import complete_change, rollback
 from tests.export.test_export_publish import files
 
 FP32 = "mobilebert_fp32"
@@ -163,3 +163,15 @@ def test_labels_of_any_script_and_with_quotes_are_written_and_read_back(
     ensemble = read_config(tmp_path / "sentiment" / "config.pbtxt")
     assert json.loads(ensemble.parameters["labels"].string_value) == list(labels)
     assert (tmp_path / "sentiment/1/labels.txt").read_text().splitlines() == [*labels[:2], "two lines"]
+
+
+def test_a_repository_of_before_models_named_their_labels_is_completed(
+    checkpoints: dict[str, Checkpoint], tmp_path: Path
+) -> None:
+    publish_fp32(checkpoints[SINGLE], tmp_path)
+    labels = tmp_path / FP32 / "labels.txt"
+    written = labels.read_text()
+    assert written == "negative\npositive\nneutral\n"
+    labels.unlink()
+    complete_change(tmp_path)
+    assert labels.read_text() == written
