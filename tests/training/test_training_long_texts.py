@@ -43,7 +43,8 @@ def test_every_way_reads_what_serving_reads(
 ) -> None:
     tokenizer = Tokenizer.from_file(str(base_model / "tokenizer.json"))
     whole = [tokenizer.encode(text).ids for text in texts]
-    for ids, row in zip(whole, tokenization.encode(texts, tokenizer, limits), strict=True):
+    served = tokenization.load_tokenizer(base_model / "tokenizer.json")
+    for ids, row in zip(whole, tokenization.encode(texts, served, limits), strict=True):
         parts = read(ids, way)
         assert len(parts) == row.windows
         assert {(part[0], part[-1]) for part in parts} == {(ids[0], ids[-1])}
