@@ -2,7 +2,7 @@
 
 Each gets a server of its own; all are up at the same time, one at a time is under load, and rounds alternate,
 so that whatever else the machine does meets all alike. Copy `model_repository/`, change a configuration,
-compare.
+compare. A server that is up already is compared by its URL instead of a folder: one of an older commit, say.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,9 @@ WARMING_S = 1.0
 
 
 def main(
-    repositories: Annotated[list[str], typer.Argument(help="NAME=FOLDER, the one to compare with first.")],
+    repositories: Annotated[
+        list[str], typer.Argument(help="NAME=FOLDER or NAME=URL, the one to compare with first.")
+    ],
     model: Annotated[str, typer.Option(help="The ensemble to call.")] = "sentiment_fast",
     clients: Annotated[str, typer.Option(help="How many clients at a time, with commas.")] = "1,2,8,16",
     rounds: Annotated[int, typer.Option(min=1)] = 4,
@@ -41,14 +43,24 @@ def main(
     levels = [int(each) for each in clients.split(",") if each.strip().isdigit()]
     if len(folders) < len(repositories) or length not in texts.LENGTHS or not levels:
         raise typer.BadParameter(
-            "give NAME=FOLDER for each, --clients like 1,8, --length short, imdb or worst"
+            "give NAME=FOLDER or NAME=URL for each, --clients like 1,8, --length short, imdb or worst"
         )
     with one_line_errors("interrupted: nothing is kept"), ExitStack() as stack:
         reviews = texts.load(checkpoint, TEXTS).by_length[length]
-        servers = {name: stack.enter_context(quiet_triton(Path(each))) for name, each in folders.items()}
-        callers = {name: triton_caller(server.http_url, model) for name, server in servers.items()}
+        urls = {
+            name: each
+            if each.startswith("http://")
+            else stack.enter_context(quiet_triton(Path(each))).http_url
+            for name, each in folders.items()
+        }
+        callers = {name: triton_caller(url, model) for name, url in urls.items()}
         found = _measure(callers, reviews, levels, rounds, window)
     Console().print(tabulate(found, next(iter(folders))))
+
+
+def _url(place: str, stack: ExitStack) -> str:
+    """Of a server that is up, or of one of its own for a folder."""
+    return place if place.startswith("http://") else stack.enter_context(quiet_triton(Path(place))).http_url
 
 
 def _measure(
