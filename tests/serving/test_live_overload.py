@@ -7,13 +7,17 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from benchmarks.open_loop import BUSY, answers_alone, open_loop
 from benchmarks.processes import memory_mib
+from clients import Limits, Sentiment, SentimentClient
+from clients.endpoint import Protocol
 from serving.launcher import TritonServer
+from tests.waiting import until
 
 TEXTS = [" ".join(["A warm, funny and clever film."] * count) for count in (1, 3, 10, 40, 60)]
 SECONDS, LIMIT = 4.0, "0.25"
@@ -62,6 +66,37 @@ def test_an_overload_is_answered_rightly_or_refused_and_leaves_nothing_behind(
     assert memory_mib(small_queue.pid) < before + 200
     again = asyncio.run(answers_alone(url, [(text, len(text)) for text in TEXTS]))
     assert [each.label for each in again] == [each.label for each in expected]
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_sdk_clients_drain_more_than_the_queue_holds_and_lose_nothing(
+    small_queue: TritonServer, protocol: Protocol
+) -> None:
+    """Sixteen clients at once: refused again and again, answered in the end."""
+    url = small_queue.http_url if protocol == "http" else small_queue.grpc_url
+    alone = [label_and_score(small_queue, text) for text in TEXTS]
+    refused = metric(small_queue, "refused")
+
+    def drain(number: int) -> list[Sentiment]:
+        with SentimentClient(url, protocol, limits=Limits(batch_size=1, max_in_flight=16)) as client:
+            return client.classify(TEXTS * 3)
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(drain, range(16)))
+    for found in answers:
+        assert [each.label for each in found] == [label for label, _ in alone] * 3
+        assert [each.score for each in found] == pytest.approx([score for _, score in alone] * 3, abs=1e-4)
+    until(lambda: metric(small_queue, "refused") >= refused + 50)
+
+
+def label_and_score(server: TritonServer, text: str) -> tuple[str, float]:
+    """By plain JSON."""
+    request = urllib.request.Request(
+        f"{server.http_url}/v2/models/sentiment/generate", json.dumps({"text": text}).encode()
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        found = json.load(answer)
+    return found["label"], found["score"]
 
 
 def test_refusals_are_counted_by_reason_and_nothing_waits_at_the_end(small_queue: TritonServer) -> None:
