@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import BatchInput, ModelConfig
+from tritonclient.grpc.model_config_pb2 import BatchInput, ModelConfig, ModelQueuePolicy
+
+from serving.onnxruntime_backend.limits import Limits
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 PATHS = sorted([*REPOSITORY.glob("*/config.pbtxt"), *REPOSITORY.glob("*/configs/*.pbtxt")])
@@ -33,12 +35,21 @@ def test_ids_are_ragged_and_lengths_count_items(path: Path) -> None:
     assert [each.kind for each in config.batch_input] == [BatchInput.BATCH_ITEM_SHAPE_FLATTEN]
 
 
-@pytest.mark.parametrize("path", PATHS, ids=name_of)
+CPP = [path for path in ONNX if path.name == "gpu.pbtxt"]
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path not in CPP], ids=name_of)
 def test_no_queue_policy_keeps_triton_from_prefetching(path: Path) -> None:
     """With one, lone clients waited half a second every now and then: docs/serving_speed.md."""
     batching = read(path).dynamic_batching
     assert not batching.HasField("default_queue_policy")
     assert batching.priority_levels == 0
+
+
+@pytest.mark.parametrize("path", CPP, ids=name_of)
+def test_a_backend_without_a_queue_of_its_own_limits_triton_s_by_count(path: Path) -> None:
+    policy = read(path).dynamic_batching.default_queue_policy
+    assert policy == ModelQueuePolicy(max_queue_size=Limits().requests)
 
 
 def test_precisions_share_one_signature() -> None:
