@@ -21,7 +21,7 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 SERVER := .venv/server
 DEV := .venv/dev
 
-.PHONY: help serve cluster export test lint lock train train-smoke bench perf-analyzer clean
+.PHONY: help serve cluster export bulk test lint lock train train-smoke bench perf-analyzer clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +37,9 @@ cluster: export ## Serve from REPLICAS=3 servers behind HAProxy on HTTP_PORT, GR
 export: $(SERVER)/.installed ## Export CHECKPOINT into MODEL_REPOSITORY where it is missing or out of date
 	@$(SERVER)/bin/python -m export publish --checkpoint "$(CHECKPOINT)" --repository "$(MODEL_REPOSITORY)" --if-stale $(KEEP_OTHER)
 
-test: $(SERVER)/.installed $(DEV)/.installed ## Run the whole test suite (PYTEST_ARGS adds options)
+bulk: $(SERVER)/.bulk ## Install what `python -m bulk` uses on clusters and S3 (Ray, s3fs)
+
+test: $(SERVER)/.bulk $(DEV)/.installed ## Run the whole test suite (PYTEST_ARGS adds options)
 	@$(DEV)/bin/python -m pytest $(PYTEST_ARGS)
 
 lint: $(DEV)/.installed ## Check style and types (ruff, mypy)
@@ -60,7 +62,7 @@ perf-analyzer: $(SERVER)/.installed $(DEV)/.installed ## Fetch the real perf_ana
 lock: ## Pin requirements/*.txt anew from requirements/*.in
 	@$(PYTHON) -m venv .venv/lock
 	@.venv/lock/bin/pip install -q pip-tools==7.6.2
-	@for name in server dev; do \
+	@for name in server dev bulk; do \
 		CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/pip-compile -q --upgrade --strip-extras --no-emit-index-url \
 			--no-emit-find-links --no-emit-trusted-host -o requirements/$$name.txt requirements/$$name.in; done
 	@# A CPU build's local version label is not on every index.
@@ -76,4 +78,8 @@ $(SERVER)/.installed $(DEV)/.installed: .venv/%/.installed: requirements/%.txt
 	@echo "Installing requirements/$*.txt into .venv/$* (once)"
 	@$(PYTHON) -m venv .venv/$*
 	@.venv/$*/bin/pip install -q --disable-pip-version-check -r requirements/$*.txt
+	@touch $@
+
+$(SERVER)/.bulk: requirements/bulk.txt $(SERVER)/.installed
+	@$(SERVER)/bin/pip install -q --disable-pip-version-check -r requirements/bulk.txt
 	@touch $@

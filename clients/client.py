@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from clients import background_loop
 from clients.async_client import AsyncSentimentClient
@@ -91,6 +91,10 @@ class SentimentClient:
     def wait_until_ready(self, timeout: float = 60.0) -> None:
         """Returns once the model can answer; raises ServerUnavailable when it can't in `timeout` seconds."""
         background_loop.run(self._client.wait_until_ready(timeout))
+
+    def model_config(self) -> Mapping[str, Any]:
+        """The model's configuration in Triton's JSON form: its versions, tensors and parameters."""
+        return background_loop.run(self._client.model_config())
 
     def labels(self) -> tuple[str, ...]:
         """The names of the model's labels, in the order of `probabilities` (regression: `values`)."""

@@ -193,15 +193,15 @@ def tokenize(
     """
     decoded = [_decode_or_error(texts, own) for texts, own in zip(requests, limits, strict=True)]
     answers: dict[int, Tokens | TextError] = {}
-    groups: dict[Limits, list[int]] = {}
+    groups: dict[Limits, dict[int, list[str]]] = {}
     for number, (texts, own) in enumerate(zip(decoded, limits, strict=True)):
         if isinstance(texts, TextError) or isinstance(own, TextError):
             answers[number] = texts if isinstance(texts, TextError) else own  # type: ignore[assignment]
         else:
-            groups.setdefault(own, []).append(number)
-    for own, numbers in groups.items():
-        rows = iter(encode([text for number in numbers for text in decoded[number]], tokenizer, own))
-        answers |= {number: _pack([next(rows) for _ in decoded[number]]) for number in numbers}
+            groups.setdefault(own, {})[number] = texts
+    for own, members in groups.items():
+        rows = iter(encode([text for texts in members.values() for text in texts], tokenizer, own))
+        answers |= {number: _pack([next(rows) for _ in texts]) for number, texts in members.items()}
     return [answers[number] for number in range(len(requests))]
 
 

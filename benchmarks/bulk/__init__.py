@@ -1,0 +1,1 @@
+"""Bulk scoring, measured: see `__main__`."""

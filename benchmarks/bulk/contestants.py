@@ -1,0 +1,152 @@
+"""Ways to score a list of reviews: each is a context that gives a function of texts."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.arena import quiet_triton
+from benchmarks.machine import usable_cores
+from benchmarks.paths import SHIPPED_CHECKPOINT
+from benchmarks.texts import Encoder
+
+Contestant = Callable[[Sequence[str]], None]
+LOCAL, BATCH, RUN_TOKENS = "bulk, local", 32, 512
+
+
+def write(path: Path, texts: Sequence[str]) -> Path:
+    """A parquet file with the column `text`."""
+    pq.write_table(pa.table({"text": texts}), path)
+    return path
+
+
+@contextmanager
+def local(repository: Path) -> Iterator[Contestant]:
+    """What `python -m bulk score` does between its start and its end, from parquet to parquet."""
+    from bulk.engines.local import LocalEngine
+    from bulk.job import Job, resume, what_is_left
+    from bulk.model import find_model
+    from bulk.places import open_place
+    from bulk.run import score_tasks
+
+    model = find_model(repository, "sentiment_fast")
+    with LocalEngine(model, usable_cores()) as engine, tempfile.TemporaryDirectory() as home:
+
+        def run(texts: Sequence[str]) -> None:
+            folder = Path(tempfile.mkdtemp(dir=home))
+            source = write(folder / "in.parquet", texts)
+            job = Job(
+                open_place(str(folder / "out")), "text", "parquet", 16_384, model.answer, model.identity()
+            )
+            left = what_is_left(job, resume(job, [str(source)], False, lambda _: None))
+            list(score_tasks(job, left.tasks, engine, lambda _: None))
+
+        yield run
+
+
+@contextmanager
+def best_loop(repository: Path) -> Iterator[Contestant]:
+    """Nothing but the computation: all texts tokenized at once, sorted, cut into runs; a session a core."""
+    from bulk.model import find_model
+    from serving.onnxruntime_backend.session import open_session
+
+    model, encode = find_model(repository, "sentiment_fast"), Encoder(SHIPPED_CHECKPOINT)
+    sessions = [open_session(model.path, model.settings(), threads=1) for _ in range(usable_cores())]
+
+    def run(texts: Sequence[str]) -> None:
+        rows = sorted(encode(texts), key=len, reverse=True)
+        runs, at = [], 0
+        while at < len(rows):
+            size = max(1, RUN_TOKENS // len(rows[at]))
+            runs.append(rows[at : at + size])
+            at += size
+        left = iter(runs)
+
+        def work(session) -> None:  # type: ignore[no-untyped-def]
+            for members in left:
+                lengths = np.array([len(row) for row in members], np.int32)
+                ids = np.concatenate([np.array(row, np.int64) for row in members])
+                session.run(["label", "score", "probabilities"], {"input_ids": ids, "item_lengths": lengths})
+
+        with ThreadPoolExecutor(len(sessions)) as pool:
+            list(pool.map(work, sessions))
+
+    yield run
+
+
+@contextmanager
+def through_server(repository: Path) -> Iterator[Contestant]:
+    """`clients` over HTTP, as `python -m clients -` streams a file."""
+    from clients import SentimentClient
+
+    with (
+        quiet_triton(repository) as server,
+        SentimentClient(server.http_url, model="sentiment_fast") as client,
+    ):
+        client.wait_until_ready()
+
+        def run(texts: Sequence[str]) -> None:
+            for _ in client.stream(iter(texts)):
+                pass
+
+        yield run
+
+
+@contextmanager
+def pipeline(repository: Path) -> Iterator[Contestant]:
+    """transformers' pipeline over a sorted dataset, in batches; torch in fp32 on all cores."""
+    import torch
+    from datasets import Dataset
+    from transformers import pipeline as make
+    from transformers.pipelines.pt_utils import KeyDataset
+
+    torch.set_num_threads(usable_cores())
+    classify = make(
+        "text-classification", str(SHIPPED_CHECKPOINT), truncation=True, batch_size=BATCH, device="cpu"
+    )
+
+    def run(texts: Sequence[str]) -> None:
+        for _ in classify(KeyDataset(Dataset.from_dict({"text": sorted(texts, key=len)}), "text")):
+            pass
+
+    yield run
+
+
+@contextmanager
+def sorted_loop(repository: Path) -> Iterator[Contestant]:
+    """What sentence-transformers' `encode` does: sorted by length, padded batches, `inference_mode`."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    torch.set_num_threads(usable_cores())
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT)
+    model = AutoModelForSequenceClassification.from_pretrained(SHIPPED_CHECKPOINT).eval()
+
+    def run(texts: Sequence[str]) -> None:
+        longest_first = sorted(texts, key=len, reverse=True)
+        with torch.inference_mode():
+            for at in range(0, len(texts), BATCH):
+                batch = longest_first[at : at + BATCH]
+                model(**tokenizer(batch, padding=True, truncation=True, return_tensors="pt")).logits.softmax(
+                    1
+                )
+
+    yield run
+
+
+CONTESTANTS = {
+    LOCAL: local,
+    "best in-process loop": best_loop,
+    "clients through the server": through_server,
+    "transformers pipeline, sorted": pipeline,
+    "sentence-transformers-style loop": sorted_loop,
+}
+SLOW = {
+    "transformers pipeline, sorted": 8,
+    "sentence-transformers-style loop": 8,
+}  # get a part of the reviews

@@ -1,0 +1,6 @@
+"""``python -m bulk``."""
+
+from bulk.cli import app
+
+if __name__ == "__main__":
+    app(prog_name="python -m bulk")

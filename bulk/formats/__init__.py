@@ -1,0 +1,1 @@
+"""Readers and writers: a module a format."""
