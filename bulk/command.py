@@ -58,12 +58,11 @@ def run(options: Options) -> int:
     """Scores what is left to score; returns the exit code. Raises BulkError."""
     if options.form not in FORMS:
         raise BulkError(f"--format is {options.form!r}; it can be {', '.join(FORMS)}")
-    output = open_place(options.output)
     if options.engine is Engine.triton:
-        return _through_server(options, output)
+        return _through_server(options)
     model = find_model(options.repository, options.model)
-    job = _job(options, output, model.answer, model.identity())
-    with held(output):
+    job = _job(options, model.answer, model.identity())
+    with held(job.output):
         inputs, todo = _begin(job, options)
         reports = list(todo.done)
         if todo.tasks and options.engine is Engine.ray:
@@ -79,18 +78,20 @@ def run(options: Options) -> int:
         return _end(job, inputs, reports)
 
 
-def _through_server(options: Options, output: Place) -> int:
+def _through_server(options: Options) -> int:
     from bulk.engines.triton import TritonEngine
 
     with TritonEngine(options.url, options.protocol, options.model, options.in_flight) as engine:
-        job = _job(options, output, engine.answer, engine.identity)
-        with held(output):
+        job = _job(options, engine.answer, engine.identity)
+        with held(job.output):
             inputs, todo = _begin(job, options)
             return _end(job, inputs, [*todo.done, *_score(job, todo, engine)])
 
 
-def _job(options: Options, output: Place, answer: Answer, identity: dict[str, str]) -> Job:
-    return Job(output, options.text_column, options.form, options.unit_rows, answer, identity)
+def _job(options: Options, answer: Answer, identity: dict[str, str]) -> Job:
+    return Job(
+        open_place(options.output), options.text_column, options.form, options.unit_rows, answer, identity
+    )
 
 
 def _begin(job: Job, options: Options) -> tuple[list[Input], Todo]:

@@ -2,7 +2,8 @@
 #   make export && docker build -f deploy/bulk.Dockerfile -t mobilebert-bulk:1 .
 FROM docker.io/library/python:3.11.13-slim-bookworm
 
-COPY requirements/server.txt requirements/bulk.txt /tmp/
+COPY requirements/server.txt /tmp/server.txt
+COPY requirements/bulk.txt /tmp/bulk.txt
 # Without the server itself; every version is pinned, so nothing is resolved here.
 RUN grep -hv '^nvidia-pytriton' /tmp/server.txt /tmp/bulk.txt | grep -E '^[a-zA-Z]' | sort -u > /tmp/requirements.txt \
     && pip install --no-cache-dir --no-deps -r /tmp/requirements.txt \

@@ -111,7 +111,8 @@ def pipeline(repository: Path) -> Iterator[Contestant]:
     )
 
     def run(texts: Sequence[str]) -> None:
-        for _ in classify(KeyDataset(Dataset.from_dict({"text": sorted(texts, key=len)}), "text")):
+        rows = KeyDataset(Dataset.from_dict({"text": sorted(texts, key=len)}), "text")
+        for _ in classify(rows):  # type: ignore[arg-type]
             pass
 
     yield run

@@ -31,7 +31,7 @@ def with_answers(table: DataFrame, column: str, repository: str, model: str = "s
     @pandas_udf(SCHEMA)  # type: ignore[call-overload]
     def answer(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
         for texts in batches:
-            scores = scorer(repository, model)(texts.tolist())
+            scores = scorer(repository, model)(texts.astype(object).where(texts.notna(), None).tolist())
             names = ("label", "score", "num_tokens", "truncated", "error")
             yield pd.DataFrame({name: getattr(scores, name) for name in names})
 

@@ -79,7 +79,9 @@ def test_partitions_on_s3_are_scored_and_a_killed_run_goes_on(
     pq.write_table(pa.table({"review": texts["day=1/a.parquet"]}), body)
     s3.put_object(Bucket=BUCKET, Key="in/day=1/a.parquet", Body=body.getvalue())
     lines = "\n".join(["review", *texts["day=2/a.csv.gz"]])
-    s3.put_object(Bucket=BUCKET, Key="in/day=2/a.csv.gz", Body=pa.compress(lines, "gzip", asbytes=True))
+    s3.put_object(
+        Bucket=BUCKET, Key="in/day=2/a.csv.gz", Body=pa.compress(lines.encode(), "gzip", asbytes=True)
+    )
     arguments = (f"s3://{BUCKET}/in", "--output", f"s3://{BUCKET}/out", "--unit-rows", 50)
     line = command(published_repository, *arguments, python=SERVER_PYTHON)
     killed = subprocess.Popen(line, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
@@ -98,7 +100,9 @@ def test_partitions_on_s3_are_scored_and_a_killed_run_goes_on(
         parts = [part for key, part in after.items() if key.startswith(f"out/{name}-")]
         assert len(parts) == 6
         assert [text for part in parts for text in part] == expected
-    s3.put_object(Bucket=BUCKET, Key="in/day=2/a.csv.gz", Body=pa.compress("review\nx", "gzip", asbytes=True))
+    s3.put_object(
+        Bucket=BUCKET, Key="in/day=2/a.csv.gz", Body=pa.compress(b"review\nx", "gzip", asbytes=True)
+    )
     changed = bulk(published_repository, *arguments, python=SERVER_PYTHON, env=environment)
     assert changed.returncode == 1
     assert "has changed since this run began" in changed.stderr

@@ -144,8 +144,9 @@ def test_image_runs_without_root_and_keeps_nvidias_entrypoint(dockerfile):
 
 
 def test_every_copied_file_exists_and_reaches_the_builder(dockerfile):
-    both = [*dockerfile, *instructions(ROOT / "deploy" / "gateway.Dockerfile")]
-    sources = {line.split()[1] for line in both if line.startswith("COPY")}
+    others = [ROOT / "deploy" / f"{name}.Dockerfile" for name in ("gateway", "bulk")]
+    lines = [*dockerfile, *(line for path in others for line in instructions(path))]
+    sources = {line.split()[1] for line in lines if line.startswith("COPY")}
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert sources == {line.removeprefix("!") for line in ignored if line[:1] == "!"}
     assert all((ROOT / source).exists() for source in sources)

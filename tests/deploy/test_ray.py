@@ -80,13 +80,3 @@ def test_the_cluster_fits_ray_s_own_schema() -> None:
         jsonschema.validate({**CLUSTER, "max_worker": 3}, schema)
     for place in CLUSTER["file_mounts"].values():
         assert (ROOT / place).exists()
-
-
-def test_the_image_s_python_has_the_packages_that_are_copied() -> None:
-    lines = (ROOT / "deploy" / "bulk.Dockerfile").read_text().splitlines()
-    allowed = (ROOT / ".dockerignore").read_text().splitlines()
-    for line in lines:
-        if line.startswith("COPY "):
-            for source in line.split()[1:-1]:
-                assert (ROOT / source).exists(), source
-                assert f"!{source}" in allowed
