@@ -58,41 +58,42 @@ class AsyncSentimentClient:
         self._session: Session | None = None
         self._closed = False
 
-    async def classify(self, texts: Iterable[str]) -> list[Sentiment]:
+    async def classify(self, texts: Iterable[str], traceparent: str = "") -> list[Sentiment]:
         """One sentiment a text, in the order of the texts; they travel in parallel batches.
 
+        traceparent: a W3C trace context; a server that traces adds its spans to it.
         Raises TypeError for anything that is not a list of str, InvalidText for a text that is refused (the
         first one), ServerUnavailable (or its child ServerBusy) when retries did not help, RequestTimeout,
         ModelNotFound, UnsuitableModel, or ServerError.
         """
-        return [sentiment async for sentiment in self.stream(check_list(texts))]
+        return [sentiment async for sentiment in self.stream(check_list(texts), traceparent)]
 
-    async def classify_one(self, text: str) -> Sentiment:
+    async def classify_one(self, text: str, traceparent: str = "") -> Sentiment:
         """The sentiment of one text; raises what `classify` raises."""
-        return (await self.classify([text]))[0]
+        return (await self.classify([text], traceparent))[0]
 
-    async def stream(self, texts: Texts) -> AsyncGenerator[Sentiment, None]:
+    async def stream(self, texts: Texts, traceparent: str = "") -> AsyncGenerator[Sentiment, None]:
         """Like `classify`, for any number of texts: answers arrive in order, memory is bounded."""
-        async with aclosing(self.outcomes(texts)) as outcomes:
+        async with aclosing(self.outcomes(texts, traceparent=traceparent)) as outcomes:
             async for outcome in outcomes:
                 if isinstance(outcome, InvalidText):
                     raise outcome
                 yield outcome
 
     async def outcomes(
-        self, texts: Texts, request_id: str = "", timeout: float | None = None
+        self, texts: Texts, request_id: str = "", timeout: float | None = None, traceparent: str = ""
     ) -> AsyncGenerator[Outcome, None]:
         """Like `stream`, but a refused text gives its InvalidText in its place and ends nothing.
 
         request_id: of every request to Triton that this takes. timeout: in place of `Limits.timeout`.
         """
-        async with aclosing(self.outcome_lists(texts, request_id, timeout)) as lists:
+        async with aclosing(self.outcome_lists(texts, request_id, timeout, traceparent)) as lists:
             async for outcomes in lists:
                 for outcome in outcomes:
                     yield outcome
 
     async def outcome_lists(
-        self, texts: Texts, request_id: str = "", timeout: float | None = None
+        self, texts: Texts, request_id: str = "", timeout: float | None = None, traceparent: str = ""
     ) -> AsyncGenerator[list[Outcome], None]:
         """Like `outcomes`, in lists of what is ready."""
         pipeline = await self.new_pipeline()
@@ -104,7 +105,8 @@ class AsyncSentimentClient:
                 while (
                     len(running) < self.limits.max_in_flight and (batch := pipeline.next_batch()) is not None
                 ):
-                    running[asyncio.create_task(self.classify_batch(batch, request_id, timeout))] = batch
+                    answers = self.classify_batch(batch, request_id, timeout, traceparent)
+                    running[asyncio.create_task(answers)] = batch
                 if reading is None and pipeline.wants_texts and len(running) < self.limits.max_in_flight:
                     reading = asyncio.create_task(windows.next())
                 waiting = [*running, *([reading] if reading else [])]
@@ -141,7 +143,7 @@ class AsyncSentimentClient:
         return read_labels(await self.model_config())
 
     async def classify_batch(
-        self, batch: Batch, request_id: str = "", timeout: float | None = None
+        self, batch: Batch, request_id: str = "", timeout: float | None = None, traceparent: str = ""
     ) -> list[Outcome]:
         """Sends one request. Where the server refuses it for one of its texts, only that text is lost.
 
@@ -150,7 +152,7 @@ class AsyncSentimentClient:
         """
         if not batch.texts:
             return []
-        options = RequestOptions(timeout or self._timeout, request_id, self.background)
+        options = RequestOptions(timeout or self._timeout, request_id, self.background, traceparent)
         try:
             sent = self._retrying(lambda pool: pool.infer(self.model, batch.texts, options), options.timeout)
             return [*await sent]
@@ -158,7 +160,7 @@ class AsyncSentimentClient:
             row, refusal = error.index, error
         if row >= len(batch.texts):
             raise ServerError(f"{self.endpoint} refused text {row} of {len(batch.texts)}: {refusal.reason}")
-        outcomes = await self.classify_batch(batch.without(row), request_id, timeout)
+        outcomes = await self.classify_batch(batch.without(row), request_id, timeout, traceparent)
         return [*outcomes[:row], InvalidText(refusal.reason, batch.indices[row]), *outcomes[row:]]
 
     async def wait_until_ready(self, timeout: float = 60.0) -> None:

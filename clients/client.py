@@ -45,32 +45,33 @@ class SentimentClient:
         # A client that is dropped without close() must not leave its connections open.
         weakref.finalize(self, background_loop.close_later, self._client.close)
 
-    def classify(self, texts: Iterable[str]) -> list[Sentiment]:
+    def classify(self, texts: Iterable[str], traceparent: str = "") -> list[Sentiment]:
         """One sentiment a text, in the order of the texts; they travel in parallel batches.
 
+        traceparent: a W3C trace context; a server that traces adds its spans to it.
         Raises TypeError for anything that is not a list of str, InvalidText for a text that is refused (the
         first one), ServerUnavailable (or its child ServerBusy) when retries did not help, RequestTimeout,
         ModelNotFound, UnsuitableModel, or ServerError.
         """
-        return background_loop.run(self._client.classify(list(check_list(texts))))
+        return background_loop.run(self._client.classify(list(check_list(texts)), traceparent))
 
-    def classify_one(self, text: str) -> Sentiment:
+    def classify_one(self, text: str, traceparent: str = "") -> Sentiment:
         """The sentiment of one text; raises what `classify` raises."""
-        return self.classify([text])[0]
+        return self.classify([text], traceparent)[0]
 
-    def stream(self, texts: Iterable[str]) -> Iterator[Sentiment]:
+    def stream(self, texts: Iterable[str], traceparent: str = "") -> Iterator[Sentiment]:
         """Like `classify`, for any number of texts: answers arrive in order, memory is bounded.
 
         An iterator is read in a thread of its own, so that no answer waits for the next text.
         """
-        for outcome in self.outcomes(texts):
+        for outcome in self.outcomes(texts, traceparent):
             if isinstance(outcome, InvalidText):
                 raise outcome
             yield outcome
 
-    def outcomes(self, texts: Iterable[str]) -> Iterator[Outcome]:
+    def outcomes(self, texts: Iterable[str], traceparent: str = "") -> Iterator[Outcome]:
         """Like `stream`, but a refused text gives its InvalidText in its place and ends nothing."""
-        lists = self._client.outcome_lists(texts)
+        lists = self._client.outcome_lists(texts, traceparent=traceparent)
         try:
             while (outcomes := background_loop.next_of(lists)) is not None:
                 yield from outcomes

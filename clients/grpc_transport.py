@@ -48,7 +48,7 @@ class GrpcTransport:
             request_id=options.request_id,
             timeout=options.microseconds,
             parameters=options.parameters,
-            headers=self._headers,
+            headers=options.headers(self._headers),
             client_timeout=options.timeout,
         )
         try:

@@ -30,7 +30,7 @@ class HttpTransport:
             request_id=options.request_id,
             timeout=options.microseconds,
             parameters=options.parameters,
-            headers=dict(self._headers),
+            headers=options.headers(self._headers),
         )
         return read_sentiments(result.as_numpy, len(texts))
 

@@ -3,6 +3,7 @@
 #   MODEL_REPOSITORY   default /models
 #   MODEL_CONFIG_NAME  "gpu" picks configs/gpu.pbtxt inside each model folder
 #   CACHE_BYTES        size of the response cache; 0 or empty: no cache
+#   OTEL_EXPORTER_OTLP_ENDPOINT  collector that gets the traces of requests with a traceparent; empty: no tracing
 #   ADMIN_KEY          value of the header admin-key that opens the restricted APIs; random when empty
 set -eu
 repository=${MODEL_REPOSITORY:-/models}
@@ -24,6 +25,12 @@ fi
 
 [ -z "${MODEL_CONFIG_NAME:-}" ] || set -- --model-config-name="$MODEL_CONFIG_NAME" "$@"
 [ "${CACHE_BYTES:-0}" -eq 0 ] || set -- --cache-config=local,size="$CACHE_BYTES" "$@"
+if [ -n "${OTEL_EXPORTER_OTLP_ENDPOINT:-}" ]; then
+    # Rate 0: only what brings a context.
+    set -- --trace-config=mode=opentelemetry --trace-config=level=TIMESTAMPS --trace-config=rate=0 \
+        --trace-config=opentelemetry,url="${OTEL_EXPORTER_OTLP_ENDPOINT%/}/v1/traces" \
+        --trace-config=opentelemetry,resource=service.name=triton "$@"
+fi
 
 # Closed to callers without the key: shared memory (a way into the server's memory), loading and unloading models,
 # and the two that change what the server writes to disk.

@@ -15,6 +15,7 @@ from gateway.routes import classify, explain, health, models, page
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.tasks import routes as tasks
+from gateway.tracing import telemetry
 
 DESCRIPTION = """Classifies texts with MobileBERT on NVIDIA Triton.
 
@@ -34,6 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
+        telemetry=telemetry(settings),
     )
     app.state.services = services
     problems.install(app)
@@ -45,7 +47,14 @@ def create_app(settings: Settings) -> FastAPI:
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "idempotency-key"],
+            allow_headers=[
+                "authorization",
+                "content-type",
+                "x-api-key",
+                "x-request-id",
+                "idempotency-key",
+                "traceparent",
+            ],
             expose_headers=["x-request-id", "retry-after", "location"],
         )
     app.add_middleware(Front, services=services)

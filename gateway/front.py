@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.problems import Problem, respond
 from gateway.services import Services
+from gateway.tracing import note, trace_id
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 UPLOADS = "/v1/tasks"
@@ -77,6 +78,7 @@ class Front:
             {
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "request_id": state["request_id"],
+                "trace_id": trace_id(),
                 "caller": state.get("caller"),
                 "client": (scope.get("client") or [None])[0],
                 "method": scope["method"],
@@ -103,6 +105,7 @@ class Visit:
         self._headers = Headers(scope=scope)
         given = self._headers.get("x-request-id", "")
         self.state["request_id"] = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        note(request_id=self.state["request_id"])
 
     def check_length(self) -> None:
         """Refuses a body that announces itself as too large, before any of it is read."""

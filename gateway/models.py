@@ -9,6 +9,7 @@ from clients.pipeline import Outcome
 from gateway.labels import Description, describe
 from gateway.problems import Problem
 from gateway.settings import Settings
+from gateway.tracing import traceparent
 
 LISTS_IN_FLIGHT = 8
 
@@ -30,9 +31,10 @@ class Model:
 
     async def outcomes(self, texts: Sequence[str], request_id: str, timeout: float) -> list[Outcome]:
         """One outcome a text, in order; raises what `clients` raises. timeout: seconds for each request."""
+        context = traceparent()
         if len(texts) == 1:
-            return await self.single.classify_batch(Batch((0,), tuple(texts)), request_id, timeout)
-        return [outcome async for outcome in self.lists.outcomes(texts, request_id, timeout)]
+            return await self.single.classify_batch(Batch((0,), tuple(texts)), request_id, timeout, context)
+        return [outcome async for outcome in self.lists.outcomes(texts, request_id, timeout, context)]
 
     async def description(self, fresh: bool = False) -> Description:
         """Labels, versions and limits, as the server has them; asked for once, unless `fresh`."""

@@ -20,12 +20,12 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.backlog = Backlog(settings.max_in_flight)
-        self.metrics = Metrics(self.backlog)
         self.access_log = AccessLog(settings.access_log)
         self.keys = Keys(settings.api_keys_file) if settings.api_keys_file else None
         self.limiter = RateLimiter()
         self.models = Models(settings)
         self.tasks = TaskService(settings)
+        self.metrics = Metrics(self.backlog, self.tasks.store)
 
     async def close(self) -> None:
         """Closes connections and files."""

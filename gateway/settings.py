@@ -55,7 +55,10 @@ class Settings(BaseModel):
         and stored together. TASK_LANES: chunks of one task at work at the same time. TASK_CONCURRENCY: chunks
         of one worker. TASK_RATE: texts a second of one worker and model, 0 is no limit (Triton's backend
         gives background work what others leave). TASK_STALL: a task that nobody touched is sent again.
+    WORKER_HEALTH_FILE: a worker touches it every few seconds, for health checks.
     ACCESS_LOG: a file, "-" for standard output, or "off".
+    OTEL_EXPORTER_OTLP_ENDPOINT: base URL of a collector (OTLP over HTTP); empty is no tracing. TRACE_SHARE:
+        the part, 0 to 1, of the requests without a `traceparent` that is traced.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -84,7 +87,10 @@ class Settings(BaseModel):
     task_concurrency: int = Field(2, alias="TASK_CONCURRENCY", gt=0)
     task_rate: float = Field(0.0, alias="TASK_RATE", ge=0)
     task_stall: float = Field(30.0, alias="TASK_STALL", gt=0)
+    worker_health_file: Path | None = Field(None, alias="WORKER_HEALTH_FILE")
     access_log: str = Field("-", alias="ACCESS_LOG")
+    otlp_endpoint: str = Field("", alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    trace_share: float = Field(0.0, alias="TRACE_SHARE", ge=0, le=1)
 
     @property
     def task_folder(self) -> Path:

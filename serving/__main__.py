@@ -16,7 +16,7 @@ from typer import Argument, Option
 
 from serving.errors import ServingError
 from serving.gateway import GatewayChild
-from serving.launcher import TritonServer
+from serving.launcher import ENDPOINT, TritonServer
 from serving.pump import show
 from serving.service import Service
 from serving.worker import WorkerChild
@@ -96,6 +96,14 @@ def serve(
         Option(envvar="GATEWAY", help="Start the REST gateway beside Triton; GATEWAY=off leaves it out."),
     ] = True,
     gateway_port: Annotated[int, Option(envvar="GATEWAY_PORT", help="0 picks a free one.", **PORT)] = 8080,
+    otlp_endpoint: Annotated[
+        str,
+        Option(
+            envvar=ENDPOINT,
+            metavar="URL",
+            help="Collector for traces of requests that bring a traceparent, such as http://127.0.0.1:4318.",
+        ),
+    ] = "",
     verbose: Annotated[bool, Option("--verbose", "-v", help="Show Triton's whole log.")] = False,
     extra: Annotated[list[str] | None, Argument(help="After --, options for tritonserver itself.")] = None,
 ) -> None:
@@ -115,6 +123,7 @@ def serve(
         exit_timeout=exit_timeout,
         hang_timeout=hang_timeout,
         verbose=verbose,
+        otlp_endpoint=otlp_endpoint,
         extra=tuple(extra or ()),
         **({"admin_key": admin_key} if admin_key else {}),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from serving import checks
 from serving.addresses import in_url
 from serving.command_child import CommandChild
-from serving.launcher import TritonServer
+from serving.launcher import ENDPOINT, TritonServer
 from serving.pump import Sink
 from serving.runtime import PACKAGE, find_interpreter
 
@@ -50,6 +50,7 @@ class GatewayChild(CommandChild):
             "GATEWAY_HOST": self.host,
             "GATEWAY_PORT": str(self.port),
             "TRITON_URL": self._server.grpc_url,
+            ENDPOINT: self._server.options.otlp_endpoint,
         }
         super().start(cancelled)
 

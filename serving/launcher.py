@@ -35,6 +35,7 @@ from serving.watchdog import Watchdog
 
 POLL_SECONDS = 0.05
 LOOK_TIMEOUT = 5.0
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"  # OpenTelemetry's own variable; our backend and the gateway read it
 PORTS = {"HTTP_PORT": "http_port", "GRPC_PORT": "grpc_port", "METRICS_PORT": "metrics_port"}
 
 
@@ -105,7 +106,8 @@ class TritonServer:
         # Not the port alone: another address's server may have the same, and its regions are its own.
         self._shm_prefix = f"mobilebert_{self.options.http_port}_{secrets.token_hex(4)}_"
         command = [str(runtime.binary), *arguments(self.options, runtime, self._shm_prefix)]
-        self._process = processes.spawn(command, runtime.environment, runtime.backends)
+        environment = runtime.environment | {ENDPOINT: self.options.otlp_endpoint}
+        self._process = processes.spawn(command, environment, runtime.backends)
         self._watch = Watch(self._process.pid, self._serves)
         gate = Gate(self._log)
         assert self._process.stdout is not None

@@ -22,6 +22,8 @@ class ServerOptions:
     cannot load all others. `hang_timeout`: a model without an answer for so long is looked at as hung, where
     the server is supervised; 0 never. `admin_key` opens the restricted APIs to
     requests that carry it in the header `admin-key`; by default it is random, so they stay closed.
+    `otlp_endpoint`: base URL of an OpenTelemetry collector (OTLP over HTTP), which gets the spans of requests
+    that bring a `traceparent`; empty is no tracing.
     """
 
     model_repository: Path
@@ -39,6 +41,7 @@ class ServerOptions:
     start_timeout: int = 300
     hang_timeout: float = 10.0
     verbose: bool = False
+    otlp_endpoint: str = ""
     admin_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     python: Path | None = None
     extra: tuple[str, ...] = ()
@@ -63,6 +66,7 @@ def arguments(options: ServerOptions, runtime: Runtime, shm_prefix: str) -> list
         f"--backend-config=onnxruntime,shm-region-prefix-name={shm_prefix}",
         *_model_arguments(options),
         *_cache_arguments(options, runtime),
+        *_trace_arguments(options.otlp_endpoint),
         *(() if has_gpu() else WITHOUT_GPU),
         *options.extra,
     ]
@@ -88,3 +92,17 @@ def _cache_arguments(options: ServerOptions, runtime: Runtime) -> list[str]:
     if not options.cache_size:
         return []
     return [f"--cache-directory={runtime.caches}", f"--cache-config=local,size={options.cache_size}"]
+
+
+def _trace_arguments(endpoint: str) -> list[str]:
+    """Rate 0 traces what brings a context, and nothing else; the caller, or the gateway, has chosen."""
+    if not endpoint:
+        return []
+    settings = (
+        "mode=opentelemetry",
+        "level=TIMESTAMPS",
+        "rate=0",
+        f"opentelemetry,url={endpoint.rstrip('/')}/v1/traces",
+        "opentelemetry,resource=service.name=triton",
+    )
+    return [f"--trace-config={setting}" for setting in settings]

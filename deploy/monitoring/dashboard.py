@@ -111,6 +111,10 @@ ROWS: dict[str, list[Panel]] = {
             },
             "bytes",
         ),
+        Panel(
+            "Background tasks: texts without an answer",
+            {"texts": "max(gateway_task_texts)"},
+        ),
     ],
 }
 

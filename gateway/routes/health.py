@@ -28,6 +28,6 @@ async def readyz(services: CurrentServices) -> dict[str, bool]:
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def metrics(services: CurrentServices) -> Response:
+def metrics(services: CurrentServices) -> Response:
     """Prometheus' text format."""
     return Response(services.metrics.text(), media_type=CONTENT_TYPE_LATEST)

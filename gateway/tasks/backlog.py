@@ -10,6 +10,13 @@ FIRST_RATE = 50.0
 SMOOTHING = 0.2
 
 
+def waiting(store: Store) -> tuple[int, int, float]:
+    """Unfinished tasks, their texts without an answer, and the seconds that these will take."""
+    tasks = store.unfinished()
+    texts = sum(task.total - task.progress().done for task in tasks)
+    return len(tasks), texts, texts / rate(store)
+
+
 def check_backlog(store: Store, settings: Settings, texts: int) -> None:
     """Raises Problem 429 when so many texts more are too many. Call it under `store.admission`."""
     waiting = store.unfinished()

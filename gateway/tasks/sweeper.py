@@ -41,8 +41,11 @@ class Sweeper:
         self._thread.start()
 
     def _run(self) -> None:
+        health = self._worker.settings.worker_health_file
         while not self._worker.stopping.wait(PERIOD_SECONDS):
             try:
+                if health:
+                    health.touch()
                 with self._lock:
                     self.sweep(time.time())
             except Timeout:

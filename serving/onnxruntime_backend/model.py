@@ -5,6 +5,7 @@ client gets a sentence without paths or stack traces.
 """
 
 import json
+import os
 import threading
 import traceback
 from collections.abc import Mapping
@@ -70,6 +71,11 @@ class TritonPythonModel:
             )
         except ConfigError as error:
             raise pb_utils.TritonModelException(str(error)) from None
+        self.tracing = None
+        if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+            from serving.onnxruntime_backend.tracing import Tracing
+
+            self.tracing = Tracing("triton")
         self.ended = threading.Event()
         labels = {"model": args["model_name"], "version": args["model_version"]}
         self.reporter = threading.Thread(target=self._report, args=(labels,), daemon=True)
@@ -105,6 +111,7 @@ class TritonPythonModel:
             asked.background,
             asked.timeout,
             sender.is_cancelled,
+            self.tracing.follow(request.trace().get_context()) if self.tracing else None,
         )
 
     def finalize(self) -> None:
@@ -112,6 +119,8 @@ class TritonPythonModel:
         self.runner.stop(DRAINED_WITHIN)
         self.ended.set()
         self.reporter.join()
+        if self.tracing:
+            self.tracing.close()
 
     def _report(self, labels: dict[str, str]) -> None:
         """Keep the metrics; not in `execute`, which each change would delay."""

@@ -192,8 +192,10 @@ class Runner:
         asked = {name for piece in pieces for name in piece.ticket.names}
         names = [tensor.name for tensor in self.settings.outputs if tensor.name in asked]
         inputs = [piece.ticket.piece(piece.row) for piece in pieces]
+        began = time.monotonic()
         with self.load.run(threads):
             outcomes = self._attempt(session, inputs, names)
+        _tell_traced(pieces, began)
         return list(zip(pieces, outcomes, strict=True))
 
     def _without_gone(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
@@ -218,6 +220,13 @@ class Runner:
             if len(inputs) == 1:
                 return [error]
             return [outcome for each in inputs for outcome in self._attempt(session, [each], names)]
+
+
+def _tell_traced(pieces: Sequence[Piece], began: float) -> None:
+    for ticket in {piece.ticket for piece in pieces if piece.ticket.ran}:
+        assert ticket.ran is not None
+        own = [piece.tokens for piece in pieces if piece.ticket is ticket]
+        ticket.ran(ticket.arrived, began, len(pieces), own)
 
 
 def _is_gone(ticket: Ticket) -> bool:

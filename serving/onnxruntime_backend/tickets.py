@@ -10,6 +10,7 @@ import numpy as np
 from serving.onnxruntime_backend.batching import Outcome, Request
 
 Answer = Callable[[Outcome], None]  # called once, from any thread
+Ran = Callable[[float, float, int, Sequence[int]], None]  # arrival, begin, rows, tokens of each of its own
 NOT_TOGETHER = "the rows of this request have outputs of different shapes, which one answer cannot hold"
 
 
@@ -22,7 +23,8 @@ class Ticket:
     """One request. `sizes`: tokens of each row that may be run apart (one entry: the request is run whole).
 
     `timeout`: seconds until its answer is worth nothing. `is_cancelled` asks Triton whether the client is
-    gone. `arrived` and `deadline` are set by the queue, in its clock's seconds.
+    gone. `ran` is told of each run of its rows, where the request is traced. `arrived` and `deadline` are set
+    by the queue, in its clock's seconds.
     """
 
     inputs: Request
@@ -32,6 +34,7 @@ class Ticket:
     background: bool = False
     timeout: float = float("inf")
     is_cancelled: Callable[[], bool] = _never
+    ran: Ran | None = None
     arrived: float = 0.0
     deadline: float = float("inf")
     _ended: bool = field(default=False, init=False)

@@ -202,12 +202,14 @@ def test_administration_is_closed_through_the_balancer(cluster: Cluster) -> None
 def test_log_is_json_with_a_request_id_and_without_texts(cluster: Cluster) -> None:
     cluster.lines.clear()
     url = f"http://127.0.0.1:{cluster.ports.http}/v2/models/sentiment/generate"
-    answer = requests.post(url, json={"text": "a secret"}, headers={"X-Request-ID": "mine-1"}, timeout=30)
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"X-Request-ID": "mine-1", "traceparent": f"00-{trace}-b7ad6b7169203331-00"}
+    answer = requests.post(url, json={"text": "a secret"}, headers=headers, timeout=30)
     assert answer.headers["X-Request-ID"] == "mine-1"
     wait(lambda: any("mine-1" in line for line in cluster.lines), 10)
     line = next(line for line in cluster.lines if "mine-1" in line)
     entry = json.loads(line.removeprefix("haproxy: "))
-    assert entry["request_id"] == "mine-1"
+    assert (entry["request_id"], entry["trace_id"]) == ("mine-1", trace)
     assert entry["status"] == 200
     assert entry["server"].startswith("triton")
     assert not any("secret" in line for line in cluster.lines)

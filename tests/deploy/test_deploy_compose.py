@@ -185,6 +185,15 @@ def test_gateway_and_worker_share_the_broker_and_the_store(services):
     assert "@rabbitmq:5672" in gateway["environment"]["BROKER_URL"]
 
 
+def test_spans_of_servers_and_gateway_go_to_jaeger(services):
+    for name in ("triton-replica", "triton-replica-gpu", "gateway", "worker"):
+        assert services[name]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://jaeger:4318"
+    assert float(services["gateway"]["environment"]["TRACE_SHARE"]) == 0
+    assert resolve({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, "full")["services"]["gateway"]["environment"][
+        "OTEL_EXPORTER_OTLP_ENDPOINT"
+    ] in ("", None)
+
+
 def test_image_installs_the_versions_of_the_servers_lock_file_by_hash(dockerfile):
     pinned = dict(
         re.findall(r"^([\w-]+)==(\S+) \\$", (ROOT / "deploy" / "requirements.txt").read_text(), re.M)

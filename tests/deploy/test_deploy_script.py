@@ -100,6 +100,7 @@ def test_key_is_random_when_none_is_given(command: dict[str, str], tmp_path: Pat
     for _ in range(2):
         (tmp_path / "bin" / "tritonserver").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
         environment = {**command, "MODEL_REPOSITORY": str(tmp_path / "models"), "MODEL_CONFIG_NAME": "gpu"}
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://jaeger:4318/"
         done = subprocess.run(
             ["sh", str(SCRIPT), "--log-verbose=1"], env=environment, capture_output=True, text=True
         )
@@ -107,6 +108,7 @@ def test_key_is_random_when_none_is_given(command: dict[str, str], tmp_path: Pat
         assert "--model-config-name=gpu" in done.stdout
         assert "--log-verbose=1" in done.stdout
         assert "--cache-config" not in done.stdout
+        assert "--trace-config=opentelemetry,url=http://jaeger:4318/v1/traces\n" in done.stdout
     assert len(set(keys)) == 2
 
 

@@ -38,7 +38,9 @@ def test_each_alert_fires_when_it_should_and_not_before() -> None:
 
 
 @needs_promtool
-@pytest.mark.parametrize("old", ["> 14.4 * 0.001", "> 6 * 0.001", "> 1e6", "> 1\n", "== 1\n", "== 0\n"])
+@pytest.mark.parametrize(
+    "old", ["> 14.4 * 0.001", "> 6 * 0.001", "> 1e6", "> 1\n", "== 1\n", "== 0\n", "> 3600\n"]
+)
 def test_a_wrong_threshold_is_noticed(old: str, tmp_path: Path) -> None:
     rules = (MONITORING / "alerts.yml").read_text()
     assert old in rules

@@ -1,0 +1,151 @@
+"""One trace from a caller through gateway, ensemble and models, as a collector receives it."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from clients import SentimentClient
+from serving.launcher import TritonServer
+from tests.deploy.otlp import Received, Span, receiver
+from tests.gateway.running import Gateway, gateway_process
+from tests.waiting import until
+
+SECRET = "unmistakable words of a customer"
+CALLER = "b7ad6b7169203331"  # the caller's own span
+# Triton's spans of a model that our backend runs: `compute` is the way into the queue.
+MODEL = {"mobilebert_tokenizer": ["compute"], "mobilebert_fp32": ["compute", "queue", "run"]}
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Received]:
+    with receiver() as received:
+        yield received
+
+
+@pytest.fixture(scope="module")
+def traced(published_repository: Path, collector: Received) -> Iterator[TritonServer]:
+    settings = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "otlp_endpoint": collector.url}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+        soon = ("--trace-config=opentelemetry,bsp_schedule_delay=100",)
+        with TritonServer(published_repository, **settings, extra=soon) as live:
+            yield live
+
+
+@pytest.fixture(scope="module")
+def gateway(traced: TritonServer, collector: Received, tmp_path_factory) -> Iterator[Gateway]:
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    data = str(tmp_path_factory.mktemp("gateway"))
+    with gateway_process(traced.grpc_url, GATEWAY_DATA=data, **settings) as running:
+        yield running
+
+
+def context(sampled: bool = True) -> tuple[str, str]:
+    """A trace id, and the `traceparent` that a caller of this trace sends."""
+    trace = secrets.token_hex(16)
+    return trace, f"00-{trace}-{CALLER}-0{int(sampled)}"
+
+
+def the_one(collector: Received, trace: str, name: str) -> Span:
+    (span,) = [span for span in collector.of(trace) if span.name == name]
+    return span
+
+
+def wait_for(collector: Received, trace: str, count: int) -> None:
+    until(lambda: len(collector.of(trace)) >= count, 20)
+    assert len(collector.of(trace)) == count, [span.name for span in collector.of(trace)]
+
+
+def check_tree_of_triton(collector: Received, request: Span) -> None:
+    """Below Triton's root: ensemble, its models in their order, and what these do."""
+    (ensemble,) = collector.children(request)
+    assert ensemble.name == "sentiment"
+    models = collector.children(ensemble)
+    assert [model.name for model in models] == list(MODEL)
+    for model in models:
+        assert sorted(span.name for span in collector.children(model)) == MODEL[model.name]
+    queue, run = (the_one(collector, request.trace, name) for name in ("queue", "run"))
+    assert models[1].began <= queue.began <= queue.ended <= run.began < run.ended <= request.ended
+    assert ensemble.began <= models[0].began < models[1].began
+
+
+def test_a_request_to_the_gateway_is_one_trace_down_to_the_run(collector: Received, gateway: Gateway) -> None:
+    trace, traceparent = context()
+    headers = {"traceparent": traceparent, "X-Request-ID": "mine-7"}
+    body = {"text": SECRET}
+    answer = gateway.client.post(f"/v1/classify?note={SECRET}", json=body, headers=headers)
+    assert answer.status_code == 200
+    wait_for(collector, trace, 9)
+    root = the_one(collector, trace, "POST /v1/classify")
+    assert (root.service, root.parent) == ("gateway", CALLER)
+    (request,) = collector.children(root)
+    assert (request.service, request.name) == ("triton", "InferRequest")
+    assert root.began <= request.began < request.ended <= root.ended
+    check_tree_of_triton(collector, request)
+    assert any(b"mine-7" in body for body in collector.bodies)
+    until(lambda: any("mine-7" in line for line in gateway.lines), 10)
+    entry = json.loads(next(line for line in gateway.lines if "mine-7" in line))
+    assert (entry["request_id"], entry["trace_id"]) == ("mine-7", trace)
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_request_of_the_sdk_is_one_trace(collector: Received, traced: TritonServer, protocol: str) -> None:
+    trace, traceparent = context()
+    url = traced.http_url if protocol == "http" else traced.grpc_url
+    with SentimentClient(url, protocol) as client:
+        client.classify_one(SECRET, traceparent)
+        wait_for(collector, trace, 8)
+        request = the_one(collector, trace, "InferRequest")
+        assert request.parent == CALLER
+        check_tree_of_triton(collector, request)
+
+
+def test_each_run_of_a_list_is_a_span_and_its_wait_is_one(collector: Received, traced: TritonServer) -> None:
+    trace, traceparent = context()
+    with SentimentClient(traced.http_url) as client:
+        client.classify(["word " * 300] * 4, traceparent)
+    until(lambda: len([span for span in collector.of(trace) if span.name == "run"]) == 4, 20)
+    assert the_one(collector, trace, "queue")
+
+
+def test_what_nobody_asked_to_trace_is_not_traced(
+    collector: Received, traced: TritonServer, gateway: Gateway
+) -> None:
+    before, (_, unsampled) = {span.trace for span in collector.spans}, context(sampled=False)
+    url = f"{traced.http_url}/v2/models/sentiment/generate"
+    assert requests.post(url, json={"text": SECRET}, timeout=30).ok
+    assert gateway.client.post("/v1/classify", json={"text": SECRET}).status_code == 200
+    headers = {"traceparent": unsampled}
+    assert gateway.client.post("/v1/classify", json={"text": SECRET}, headers=headers).status_code == 200
+    marker, traceparent = context()
+    with SentimentClient(traced.http_url) as client:
+        client.classify_one("The last one.", traceparent)
+    wait_for(collector, marker, 8)
+    assert {span.trace for span in collector.spans} - before == {marker}
+
+
+def test_no_span_holds_a_text(collector: Received, gateway: Gateway) -> None:
+    assert len(collector.bodies) > 3
+    word = SECRET.split()[0]
+    assert not any(word.encode() in body for body in collector.bodies)
+    assert not any(word in line for line in gateway.lines)
+
+
+def test_a_share_of_requests_is_traced_from_the_gateway_on(
+    collector: Received, traced: TritonServer, tmp_path: Path
+) -> None:
+    settings = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "TRACE_SHARE": "1",
+    }
+    with gateway_process(traced.grpc_url, GATEWAY_DATA=str(tmp_path), **settings) as running:
+        assert running.client.post("/v1/classify", json={"text": SECRET}).status_code == 200
+        until(lambda: any('"trace_id"' in line for line in running.lines), 10)
+        trace = json.loads(running.lines[-1])["trace_id"]
+        wait_for(collector, trace, 9)
+    assert the_one(collector, trace, "POST /v1/classify").parent == ""
