@@ -4,6 +4,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from deploy.cluster.balancer import CONFIGURATION, DEFAULTS, MOST_REPLICAS, PLAC
 from deploy.cluster.cluster import stable_ports
 from serving.launcher import TritonServer
 from tests.deploy.test_cluster import pytestmark  # noqa: F401 (skips where HAProxy is missing)
+from tests.waiting import until
 
 
 @contextmanager
@@ -48,6 +50,25 @@ def test_stats_page_and_metrics_are_served(tmp_path: Path) -> None:
         assert "triton_grpc" in requests.get(f"{url}/stats", timeout=30).text
         metrics = requests.get(f"{url}/metrics", timeout=30).text
         assert 'haproxy_backend_active_servers{proxy="triton_http"} 0' in metrics
+
+
+def test_request_that_gets_no_place_in_time_is_refused_with_advice(
+    tmp_path: Path, server: TritonServer
+) -> None:
+    """One place at the server, and a client that sends half a request keeps it."""
+    replica = Address("127.0.0.1", server.options.http_port, server.options.grpc_port)
+    path = "/v2/models/sentiment/generate"
+    with balancer(tmp_path, [replica], {"SERVER_MAXCONN": "1", "SLOWSTART": "0"}) as ports:
+        url = f"http://127.0.0.1:{ports.http}"
+        until(lambda: requests.get(f"{url}/healthz", timeout=30).ok, 30)
+        with socket.create_connection(("127.0.0.1", ports.http)) as slow:
+            slow.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{{".encode())
+            time.sleep(0.2)
+            began = time.monotonic()
+            answer = requests.post(url + path, json={"text": "Good."}, timeout=30)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+            assert 1.5 < time.monotonic() - began < 10  # timeout queue
+        until(lambda: requests.post(url + path, json={"text": "Good."}, timeout=30).ok, 30)
 
 
 def test_tls_is_terminated_for_http_and_grpc(tmp_path: Path, server: TritonServer) -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import requests
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from clients import SentimentClient
 from serving.launcher import TritonServer
 from tests.deploy.otlp import Received, Span, receiver
+from tests.gateway.browser import chromium
 from tests.gateway.running import Gateway, gateway_process
 from tests.waiting import until
 
@@ -90,6 +93,21 @@ def test_a_request_to_the_gateway_is_one_trace_down_to_the_run(collector: Receiv
     until(lambda: any("mine-7" in line for line in gateway.lines), 10)
     entry = json.loads(next(line for line in gateway.lines if "mine-7" in line))
     assert (entry["request_id"], entry["trace_id"]) == ("mine-7", trace)
+
+
+def test_the_page_asks_for_a_trace_where_its_address_says_so(collector: Received, gateway: Gateway) -> None:
+    before = len(collector.spans)
+    with chromium() as browser:
+        browser.get(f"{gateway.url}/?trace")
+        until(lambda: "Ready" in browser.find_element(By.ID, "status").text)
+        field = browser.find_element(By.ID, "text")
+        field.send_keys("A delight.")
+        field.send_keys(Keys.CONTROL, Keys.ENTER)
+        until(lambda: any(span.name == "POST /v1/classify" for span in collector.spans[before:]))
+    root = next(span for span in collector.spans[before:] if span.name == "POST /v1/classify")
+    assert root.parent
+    wait_for(collector, root.trace, 9)
+    check_tree_of_triton(collector, *collector.children(root))
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
