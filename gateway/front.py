@@ -57,7 +57,8 @@ class Front:
         except Exception:
             if visit.receiver_gone:
                 return
-            log.exception("request %s failed", visit.state["request_id"])
+            request_id = visit.state["request_id"]
+            log.exception("request %s failed", request_id, extra={"request_id": request_id})
             await visit.refuse(Problem(500, "Something broke on our side; the log knows the request id."))
         finally:
             self._record(scope, visit)

@@ -1,6 +1,5 @@
 """Runs the application under uvicorn: one process, one event loop, drained when it is told to stop."""
 
-import logging
 import signal
 import socket
 from types import FrameType
@@ -9,6 +8,7 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.errors import GatewayError
+from gateway.logs import configure
 from gateway.settings import Settings
 
 BACKLOG = 2048
@@ -19,7 +19,7 @@ def serve(settings: Settings) -> int:
 
     Raises GatewayError when a setting or the port can't be used.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    configure(settings)
     app = create_app(settings)
     listener = _listen(settings)
     config = uvicorn.Config(

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -56,7 +56,7 @@ class Settings(BaseModel):
         of one worker. TASK_RATE: texts a second of one worker and model, 0 is no limit (Triton's backend
         gives background work what others leave). TASK_STALL: a task that nobody touched is sent again.
     WORKER_HEALTH_FILE: a worker touches it every few seconds, for health checks.
-    ACCESS_LOG: a file, "-" for standard output, or "off".
+    ACCESS_LOG: a file, "-" for standard output, or "off". LOG_FORMAT: of warnings and errors, text or json.
     OTEL_EXPORTER_OTLP_ENDPOINT: base URL of a collector (OTLP over HTTP); empty is no tracing. TRACE_SHARE:
         the part, 0 to 1, of the requests without a `traceparent` that is traced.
     """
@@ -89,6 +89,7 @@ class Settings(BaseModel):
     task_stall: float = Field(30.0, alias="TASK_STALL", gt=0)
     worker_health_file: Path | None = Field(None, alias="WORKER_HEALTH_FILE")
     access_log: str = Field("-", alias="ACCESS_LOG")
+    log_format: Literal["text", "json"] = Field("text", alias="LOG_FORMAT")
     otlp_endpoint: str = Field("", alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     trace_share: float = Field(0.0, alias="TRACE_SHARE", ge=0, le=1)
 

@@ -5,7 +5,8 @@ import os
 import re
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -17,7 +18,8 @@ from typer import Argument, Option
 from serving.errors import ServingError
 from serving.gateway import GatewayChild
 from serving.launcher import ENDPOINT, TritonServer
-from serving.pump import show
+from serving.logs import as_json
+from serving.pump import Sink, show
 from serving.service import Service
 from serving.worker import WorkerChild
 
@@ -37,6 +39,13 @@ class Terminal(Console):
 output = Terminal(highlight=False, soft_wrap=True)
 errors = Terminal(stderr=True, highlight=False, soft_wrap=True)
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+class LogFormat(enum.StrEnum):
+    """For people, or one JSON object a line."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class ControlMode(enum.StrEnum):
@@ -104,13 +113,18 @@ def serve(
             help="Collector for traces of requests that bring a traceparent, such as http://127.0.0.1:4318.",
         ),
     ] = "",
+    log_format: Annotated[
+        LogFormat, Option(envvar="LOG_FORMAT", help="json writes one object a line, of all processes.")
+    ] = LogFormat.TEXT,
     verbose: Annotated[bool, Option("--verbose", "-v", help="Show Triton's whole log.")] = False,
     extra: Annotated[list[str] | None, Argument(help="After --, options for tritonserver itself.")] = None,
 ) -> None:
     """Serve a model repository on NVIDIA Triton until Ctrl-C."""
+    os.environ["LOG_FORMAT"] = log_format.value  # for the gateway and its worker
+    sink = partial(log, shape=as_json) if log_format is LogFormat.JSON else log
     server = TritonServer(
         model_repository,
-        log=log,
+        log=sink,
         host=host,
         http_port=http_port,
         grpc_port=grpc_port,
@@ -127,10 +141,10 @@ def serve(
         extra=tuple(extra or ()),
         **({"admin_key": admin_key} if admin_key else {}),
     )
-    raise typer.Exit(run(server, gateway_port if gateway else None))
+    raise typer.Exit(run(server, gateway_port if gateway else None, sink))
 
 
-def run(server: TritonServer, gateway_port: int | None) -> int:
+def run(server: TritonServer, gateway_port: int | None, log: Sink) -> int:
     """Run the server, then the gateway and its worker unless the port is None, in the foreground, and restart
     what dies; exit status 0 after a signal, 1 when one of them failed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -144,10 +158,10 @@ def run(server: TritonServer, gateway_port: int | None) -> int:
         with errors.status("Starting Triton"):
             service.start()
         announce(server, [each.url for each in gateways], time.monotonic() - started)
-        errors.print(f"error: {service.wait()}", markup=False)
+        log(f"error: {service.wait()}")
         return 1
     except ServingError as error:
-        errors.print(f"error: {error}", markup=False)
+        log(f"error: {error}")
         return 1
     except KeyboardInterrupt:
         log("Draining requests in flight; once more to stop at once")
@@ -157,9 +171,9 @@ def run(server: TritonServer, gateway_port: int | None) -> int:
             service.stop()
 
 
-def log(line: str) -> None:
+def log(line: str, shape: Callable[[str], str] = str) -> None:
     """To stderr. A line that cannot be shown (a closed terminal) is lost, no more."""
-    show(line, lambda text: errors.print(text, markup=False))
+    show(shape(line), lambda text: errors.print(text, markup=False))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

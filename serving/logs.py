@@ -1,7 +1,12 @@
-"""tritonserver's log, thinned out for a person: problems pass, the rest is kept for when the start fails."""
+"""tritonserver's log, thinned out for a person: problems pass, the rest is kept for when the start fails.
 
+For machines each line becomes a JSON object; Triton itself knows no such format.
+"""
+
+import json
 import re
 from collections import deque
+from datetime import UTC, datetime
 
 LINE = re.compile(r"^(?P<level>[IWEF])\d{4} \S+ \d+ (?:[\w./]+:\d+\] )?(?P<text>.*)$")
 # A machine without a GPU draws these at every start; they mean nothing there.
@@ -9,6 +14,34 @@ FAILED = "failed to load '"
 ALL_MODELS = "failed to load all models"
 PYTHON_TRACE = r"\n\nAt:"  # Triton writes line ends inside a message as two characters
 NO_GPU = re.compile(r"cuda|nvml|dcgm|gpu|pinned (system )?memory", re.IGNORECASE)
+
+
+LEVELS = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "CRITICAL"}
+CHILD = re.compile(r"(?P<source>gateway|worker|haproxy): (?P<message>.*)", re.DOTALL)
+
+
+def as_json(line: str) -> str:
+    """One line of any of our processes as an object: time, source, level (where it is known), message.
+
+    What a child has written as an object already keeps its fields.
+    """
+    entry = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "source": "serving"}
+    if child := CHILD.match(line):
+        entry["source"] = child["source"]
+        entry |= _fields(child["message"])
+    elif initial := level(line):
+        entry |= {"source": "tritonserver", "level": LEVELS[initial], "message": text(line)}
+    else:
+        entry["message"] = line
+    return json.dumps(entry, ensure_ascii=False)
+
+
+def _fields(message: str) -> dict[str, str]:
+    try:
+        fields = json.loads(message)
+    except ValueError:
+        fields = None
+    return fields if isinstance(fields, dict) else {"message": message}
 
 
 def level(line: str) -> str:

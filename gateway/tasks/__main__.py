@@ -1,6 +1,5 @@
 """`python -m gateway.tasks`: a Celery worker for the background tasks."""
 
-import logging
 import os
 import sys
 import warnings
@@ -9,6 +8,7 @@ from typing import Any
 from celery import signals
 
 from gateway.errors import GatewayError
+from gateway.logs import configure
 from gateway.settings import Settings
 from gateway.tasks.sweeper import Sweeper
 from gateway.tasks.worker import Worker
@@ -18,9 +18,9 @@ def main() -> int:
     """Works until SIGTERM; then the chunks in hand are given back. Settings come from the environment."""
     # Messages are JSON here; what Celery warns root of is pickle.
     warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         settings = Settings.from_environment()
+        configure(settings)
         worker = Worker(settings)
     except GatewayError as error:
         print(f"error: {error}", file=sys.stderr)

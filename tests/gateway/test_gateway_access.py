@@ -1,7 +1,9 @@
 """Who may call, how much, and what the answers carry: keys, rates, headers, CORS, metrics."""
 
 import hashlib
+import json
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ import httpx
 import pytest
 
 from serving.launcher import TritonServer
-from tests.gateway.running import Gateway, gateway_process, run_gateway
+from tests.gateway.running import ROOT, Gateway, gateway_process, run_gateway, server_python
 
 TEXT = {"text": "A warm film."}
 
@@ -192,3 +194,23 @@ def test_models_are_listed_with_labels_limits_and_state(api: httpx.Client) -> No
     assert not by_name["sentiment_fast"]["ready"], "the shared server has no int8 model"
     assert found["limits"]["max_texts"] == 1000
     assert api.get("/readyz").json() == {"sentiment": True, "sentiment_fast": False}
+
+
+def test_an_exception_is_logged_as_one_object_without_its_message() -> None:
+    script = """
+import logging
+from gateway.logs import configure
+from gateway.settings import Settings
+configure(Settings(log_format="json"))
+try:
+    raise ValueError("words of a customer")
+except ValueError:
+    logging.getLogger("gateway").exception("request %s failed", "r1", extra={"request_id": "r1"})
+"""
+    done = subprocess.run(
+        [server_python(), "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    entry = json.loads(done.stderr)
+    assert (entry["message"], entry["request_id"], entry["level"]) == ("request r1 failed", "r1", "ERROR")
+    assert entry["exception"] == "ValueError"
+    assert "customer" not in done.stderr

@@ -1,8 +1,10 @@
 """What a person sees of Triton's log. The lines are real ones."""
 
+import json
+
 import pytest
 
-from serving.logs import LogFilter
+from serving.logs import LogFilter, as_json
 
 INFO = """I1123 17:55:05.082820 10769 model_lifecycle.cc:472] "loading: mobilebert_tokenizer:1\""""
 CUDA = """E1123 17:55:05.078710 10769 server.cc:241] "CudaDriverHelper has not been initialized.\""""
@@ -62,3 +64,17 @@ def test_a_model_that_wants_a_gpu_is_a_reason_to_fail() -> None:
     log = LogFilter(verbose=False, gpu=False)
     log.shows(FAILED.replace("broken", "instance group m_0 has kind KIND_GPU but no GPUs are available"))
     assert "no GPUs are available" in log.reason()
+
+
+def test_each_line_becomes_an_object_with_its_source_and_level() -> None:
+    access = '{"request_id": "a", "trace_id": null, "status": 200}'
+    lines = {
+        FAILED: {"source": "tritonserver", "level": "ERROR"},
+        "worker: it said this": {"source": "worker", "message": "it said this"},
+        f"gateway: {access}": {"source": "gateway", "request_id": "a", "trace_id": None, "status": 200},
+        "restart 1 of 5\nin 0.5 s": {"source": "serving", "message": "restart 1 of 5\nin 0.5 s"},
+    }
+    for line, fields in lines.items():
+        shown = as_json(line)
+        assert "\n" not in shown
+        assert fields.items() <= json.loads(shown).items()
