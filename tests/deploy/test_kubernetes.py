@@ -15,7 +15,10 @@ import requests
 import yaml
 
 from deploy.cluster.balancer import CONFIGURATION
+from gateway.settings import Settings
 from serving.launcher import TritonServer
+from tests.gateway.conftest import gateway  # noqa: F401 (a fixture)
+from tests.gateway.running import Gateway
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -48,8 +51,12 @@ def pod(name: str, overlay: str = "cpu") -> dict[str, Any]:
     return deployment(name, overlay)["spec"]["template"]["spec"]
 
 
+def workloads(overlay: str) -> list[dict[str, Any]]:
+    return [*kind(overlay, "Deployment"), *kind(overlay, "StatefulSet")]
+
+
 def containers(overlay: str) -> list[dict[str, Any]]:
-    pods = [each["spec"]["template"]["spec"] for each in kind(overlay, "Deployment")]
+    pods = [each["spec"]["template"]["spec"] for each in workloads(overlay)]
     return [*chain.from_iterable([*each.get("initContainers", []), *each["containers"]] for each in pods)]
 
 
@@ -68,7 +75,7 @@ def test_the_schema_check_refuses_a_field_that_does_not_exist() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_container_has_more_rights_than_it_needs(overlay: str) -> None:
-    for each in kind(overlay, "Deployment"):
+    for each in workloads(overlay):
         spec = each["spec"]["template"]["spec"]
         assert spec["automountServiceAccountToken"] is False
         assert spec["securityContext"]["runAsNonRoot"] is True
@@ -94,7 +101,7 @@ def test_every_pod_is_under_the_default_deny_policy(overlay: str) -> None:
     policies = {each["metadata"]["name"]: each["spec"] for each in kind(overlay, "NetworkPolicy")}
     assert policies["default-deny"].keys() == {"podSelector", "policyTypes"}, "nothing is allowed by it"
     label = policies["default-deny"]["podSelector"]["matchLabels"]
-    for each in kind(overlay, "Deployment"):
+    for each in workloads(overlay):
         assert label.items() <= each["spec"]["template"]["metadata"]["labels"].items()
 
 
@@ -104,7 +111,7 @@ def test_services_select_pods_and_name_ports_that_exist(overlay: str) -> None:
         selector = service["spec"]["selector"].items()
         chosen = [
             each["spec"]["template"]["spec"]["containers"][0]
-            for each in kind(overlay, "Deployment")
+            for each in workloads(overlay)
             if selector <= each["spec"]["template"]["metadata"]["labels"].items()
         ]
         assert chosen, service["metadata"]["name"]
@@ -114,7 +121,7 @@ def test_services_select_pods_and_name_ports_that_exist(overlay: str) -> None:
 
 
 def test_update_never_takes_a_server_away_before_another_is_ready() -> None:
-    for name in ("triton", "haproxy"):
+    for name in ("triton", "haproxy", "gateway"):
         assert deployment(name)["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
         assert deployment(name)["spec"]["replicas"] >= 2
 
@@ -125,6 +132,7 @@ def test_termination_leaves_time_for_the_whole_drain() -> None:
     assert pod("triton")["terminationGracePeriodSeconds"] > pause("triton") + drain
     stop = int(re.search(r"hard-stop-after (\d+)s", CONFIGURATION.read_text()).group(1))
     assert pod("haproxy")["terminationGracePeriodSeconds"] > pause("haproxy") + stop
+    assert pod("gateway")["terminationGracePeriodSeconds"] > pause("gateway") + Settings().drain_timeout
 
 
 def pause(name: str) -> int:
@@ -142,6 +150,74 @@ def test_probes_of_triton_are_answered_by_the_real_server(server: TritonServer) 
         probe = container[name]["httpGet"]
         assert probe["port"] == "http"
         assert requests.get(server.http_url + probe["path"], timeout=30).status_code == 200
+
+
+def test_probes_of_the_gateway_are_answered_by_the_real_one(gateway: Gateway) -> None:  # noqa: F811
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        probe = pod("gateway")["containers"][0][name]["httpGet"]
+        assert gateway.client.get(probe["path"]).status_code == 200
+
+
+def test_gateway_and_worker_know_every_setting_and_share_broker_and_volume() -> None:
+    both = [pod(name)["containers"][0] for name in ("gateway", "worker")]
+    known = {field.alias for field in Settings.model_fields.values()} | {"HOME", "BROKER_PASSWORD"}
+    settings = [{each["name"]: each for each in container["env"]} for container in both]
+    for given in settings:
+        assert given.keys() <= known
+    for name in ("BROKER_URL", "BROKER_PASSWORD", "TRITON_URL", "GATEWAY_DATA"):
+        assert settings[0][name] == settings[1][name]
+    assert both[0]["image"] == both[1]["image"]
+    volumes = [
+        {each["name"]: each for each in pod(name)["volumes"]}["data"] for name in ("gateway", "worker")
+    ]
+    assert volumes[0] == volumes[1] == {"name": "data", "persistentVolumeClaim": {"claimName": "gateway"}}
+    (service,) = [each for each in kind("cpu", "Service") if each["metadata"]["name"] == "rabbitmq"]
+    assert f"@rabbitmq:{service['spec']['ports'][0]['port']}//" in settings[0]["BROKER_URL"]["value"]
+
+
+def test_every_address_that_a_pod_calls_is_open_on_both_sides() -> None:
+    """Each pair of name and port: who may go out to it, and who is let in there."""
+    policies = [each["spec"] for each in kind("cpu", "NetworkPolicy")]
+    for caller, called, port in (
+        ("gateway", "haproxy", 8001),
+        ("worker", "haproxy", 8001),
+        ("gateway", "rabbitmq", 5672),
+        ("worker", "rabbitmq", 5672),
+        ("haproxy", "triton", 8001),
+        ("prometheus", "gateway", 8080),
+    ):
+        assert any(
+            opens(policy, caller, rule.get("to", []), called, rule, port)
+            for policy in policies
+            for rule in policy.get("egress", [])
+        ), (caller, called)
+        assert any(
+            opens(policy, called, rule.get("from", []), caller, rule, port)
+            for policy in policies
+            for rule in policy.get("ingress", [])
+        ), (called, caller)
+
+
+def opens(
+    policy: dict[str, Any], owner: str, peers: list[Any], peer: str, rule: dict[str, Any], port: int
+) -> bool:
+    """Whether this rule of a policy on `owner`'s pods allows `peer` on this port."""
+    return (
+        chooses(policy["podSelector"], owner)
+        and any("namespaceSelector" in each or chooses(each["podSelector"], peer) for each in peers)
+        and port in {each["port"] for each in rule["ports"]}
+    )
+
+
+def chooses(selector: dict[str, Any], name: str) -> bool:
+    labels = selector.get("matchLabels", {})
+    return "matchExpressions" not in selector and labels.get("app.kubernetes.io/name", name) == name
+
+
+def test_tracing_component_gives_servers_and_gateway_the_collector() -> None:
+    for name in ("triton", "gateway"):
+        given = {each["name"]: each.get("value") for each in pod(name)["containers"][0]["env"]}
+        assert given["OTEL_EXPORTER_OTLP_ENDPOINT"].endswith(":4318")
 
 
 def test_haproxy_is_given_every_variable_that_its_file_reads() -> None:
