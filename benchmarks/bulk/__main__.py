@@ -45,13 +45,19 @@ def texts_of(count: int) -> list[str]:
 
 
 @app.command()
-def rates(repository: Repository = REPOSITORY, rows: Rows = 2000, rounds: int = 5) -> None:
+def rates(
+    repository: Repository = REPOSITORY,
+    rows: Rows = 2000,
+    rounds: int = 5,
+    only: Annotated[list[str] | None, typer.Option(help="Contestants beside ours; repeat it.")] = None,
+) -> None:
     """Tokens a second of every contestant, and the median of the rounds' ratios to `bulk, local`."""
     texts, encode = texts_of(rows), Encoder(SHIPPED_CHECKPOINT)
-    found: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    chosen = {name: CONTESTANTS[name] for name in CONTESTANTS if not only or name in (LOCAL, *only)}
+    found: dict[str, list[float]] = {name: [] for name in chosen}
     with one_line_errors():
         for number in range(rounds):
-            for name, opened in CONTESTANTS.items():
+            for name, opened in chosen.items():
                 mine = texts[:: SLOW.get(name, 1)]
                 tokens = sum(map(len, encode(mine)))
                 with opened(repository) as run:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,6 @@ import pyarrow.parquet as pq
 from benchmarks.arena import quiet_triton
 from benchmarks.machine import usable_cores
 from benchmarks.paths import SHIPPED_CHECKPOINT
-from benchmarks.texts import Encoder
 
 Contestant = Callable[[Sequence[str]], None]
 LOCAL, BATCH, RUN_TOKENS = "bulk, local", 32, 512
@@ -53,22 +53,30 @@ def local(repository: Path) -> Iterator[Contestant]:
 def best_loop(repository: Path) -> Iterator[Contestant]:
     """Nothing but the computation: all texts tokenized at once, sorted, cut into runs; a session a core."""
     from bulk.model import find_model
+    from model_repository.mobilebert_tokenizer.tokenization import Limits, encode, load_tokenizer
     from serving.onnxruntime_backend.session import open_session
 
-    model, encode = find_model(repository, "sentiment_fast"), Encoder(SHIPPED_CHECKPOINT)
+    model = find_model(repository, "sentiment_fast")
+    tokenizer = load_tokenizer(model.tokenizer / "tokenizer.json")
     sessions = [open_session(model.path, model.settings(), threads=1) for _ in range(usable_cores())]
 
     def run(texts: Sequence[str]) -> None:
-        rows = sorted(encode(texts), key=len, reverse=True)
+        rows = sorted((row.ids for row in encode(texts, tokenizer, Limits())), key=len, reverse=True)
         runs, at = [], 0
         while at < len(rows):
             size = max(1, RUN_TOKENS // len(rows[at]))
             runs.append(rows[at : at + size])
             at += size
-        left = iter(runs)
+        left = SimpleQueue[list[list[int]]]()
+        for each in runs:
+            left.put(each)
 
         def work(session) -> None:  # type: ignore[no-untyped-def]
-            for members in left:
+            while not left.empty():
+                try:
+                    members = left.get_nowait()
+                except Empty:
+                    return
                 lengths = np.array([len(row) for row in members], np.int32)
                 ids = np.concatenate([np.array(row, np.int64) for row in members])
                 session.run(["label", "score", "probabilities"], {"input_ids": ids, "item_lengths": lengths})
