@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix
 
 from benchmarks.paths import SHIPPED_CHECKPOINT
 from export.checkpoint import load_checkpoint
@@ -97,6 +98,7 @@ def main(
     ] = SHIPPED_CHECKPOINT,
     precision: Annotated[str, typer.Option(help="fp32 or int8.")] = "fp32",
     limit: Annotated[int, typer.Option(min=0, help="Texts to take at random; 0 for all.")] = 0,
+    only_long: Annotated[bool, typer.Option("--only-long", help="Leave out texts of one window.")] = False,
     text: Annotated[str, typer.Option(help="The column with the texts.")] = "text",
     label: Annotated[str, typer.Option(help="The column with the labels.")] = "label",
 ) -> None:
@@ -104,11 +106,17 @@ def main(
     loaded = load_checkpoint(checkpoint)
     sample = read_sample(loaded, data, text, label, limit)
     assert sample.truth is not None
-    lengths = np.array([len(row) for row in sample.rows])
     positions = loaded.config.max_position_embeddings
-    found = predictions(sample.rows, open_session(builder(precision)(loaded), threads=1), positions)
-    console.print(by_way(sample.truth, found, lengths > positions))
-    console.print(by_length(sample.truth, found[WAYS[0]], lengths))
+    kept = [number for number, row in enumerate(sample.rows) if len(row) > positions or not only_long]
+    rows, truth = [sample.rows[number] for number in kept], sample.truth[kept]
+    lengths = np.array([len(row) for row in rows])
+    found = predictions(rows, open_session(builder(precision)(loaded), threads=1), positions)
+    console.print(by_way(truth, found, lengths > positions))
+    console.print(by_length(truth, found[WAYS[0]], lengths))
+    for way, predicted in found.items():
+        console.print(
+            f"{way}: of each label, called each label {confusion_matrix(truth, predicted).tolist()}"
+        )
 
 
 if __name__ == "__main__":
