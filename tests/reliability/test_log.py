@@ -63,8 +63,14 @@ def test_a_closed_stderr_costs_the_lines_and_nothing_else(published_repository: 
 
 
 def stubs_below(pid: int) -> list[int]:
-    children = psutil.Process(pid).children(recursive=True)
-    return [child.pid for child in children if child.name().startswith(STUB[:15])]
+    return [child.pid for child in psutil.Process(pid).children(recursive=True) if is_stub(child)]
+
+
+def is_stub(process: psutil.Process) -> bool:
+    try:
+        return process.name().startswith(STUB[:15])
+    except psutil.NoSuchProcess:  # it ended meanwhile
+        return False
 
 
 def is_ready(url: str) -> bool:
