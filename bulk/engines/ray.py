@@ -7,7 +7,6 @@ a lost actor or node again; a unit that is done by then is left alone.
 
 import json
 import os
-import pickle
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -47,10 +46,11 @@ def score_on_ray(
             or (None if address else usable_cores()),  # None: as many as the cluster grows to
             max_tasks_in_flight_per_actor=TASKS_AN_ACTOR,
         )
-        items = [{"task": pickle.dumps(task)} for task in _split(tasks)]
+        split = tuple(_split(tasks))
+        items = [{"task": number} for number in range(len(split))]
         scored = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             UnitScorer,
-            fn_constructor_args=(job, model),
+            fn_constructor_args=(job, model, split),
             batch_size=1,
             compute=pool,
             num_cpus=1,
@@ -74,15 +74,15 @@ def _split(tasks: Sequence[Task]) -> Iterator[Task]:
 
 
 class UnitScorer:
-    """An actor: one core, one session."""
+    """An actor: one core, one session. It knows all tasks; batches name them by number."""
 
-    def __init__(self, job: Job, model: Model) -> None:
+    def __init__(self, job: Job, model: Model, tasks: Sequence[Task]) -> None:
         one_thread()
-        self._job, self._scorer = job, Scorer(model)
+        self._job, self._scorer, self._tasks = job, Scorer(model), tasks
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Scores tasks; a line of JSON for each says what became of their units."""
-        return {"report": np.array([self._line(pickle.loads(task)) for task in batch["task"]], object)}
+        return {"report": np.array([self._line(self._tasks[number]) for number in batch["task"]], object)}
 
     def _line(self, task: Task) -> str:
         done = [report for unit in task.units if (report := finished(self._job, task.source, unit))]
