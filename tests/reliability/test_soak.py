@@ -11,6 +11,8 @@ from serving.runtime import SERVER_PYTHON
 
 ROOT = Path(__file__).parents[2]
 REQUESTS = int(os.environ.get("SOAK_REQUESTS", 20_000 if os.environ.get("CI") else 2_000))
+# Seconds: several faults in any run, however fast the machine.
+FAULT_EVERY = max(2, REQUESTS // 2_000)
 
 
 @pytest.mark.slow
@@ -23,7 +25,7 @@ def test_no_answer_is_wrong_or_lost_while_processes_die_and_models_reload(tmp_pa
         "--model-repository",
         tmp_path / "models",
         "--fault-every",
-        "10",
+        str(FAULT_EVERY),
         "--longest",
         "20",
         "--show-log",
