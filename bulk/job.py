@@ -97,9 +97,8 @@ def resume(job: Job, urls: Sequence[str], restart: bool, look: Callable[[Source]
 
 
 def _is_inside(output: Place, source: Source) -> bool:
-    return Place(source.url).path.startswith(f"{output.path}/") and type(Place(source.url).fs) is type(
-        output.fs
-    )
+    place = Place(source.url)
+    return place.path.startswith(f"{output.path}/") and type(place.fs) is type(output.fs)
 
 
 def _look(job: Job, source: Source, look: Callable[[Source], None]) -> Input:

@@ -1,8 +1,6 @@
 """Which model a run uses: an ensemble of a model repository in the version that it serves; its identity."""
 
 import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from export.errors import PublishError
 from export.pins import pinned_versions, read_config, step_models
 from export.publish import TOKENIZER
 from export.signature import MANIFEST, read_signature
+from export.staleness import read_manifest
 from serving.onnxruntime_backend.settings import Settings, parse_settings
 
 
@@ -80,7 +79,7 @@ def find_model(repository: str | Path, name: str) -> Model:
         raise BulkError(f"{name!r} does not map a text to a label; take an ensemble such as 'sentiment_fast'")
     network = networks.pop()
     folder = repository / network / str(version)
-    signature, manifest = read_signature(folder), _manifest(folder)
+    signature, manifest = read_signature(folder), read_manifest(folder / MANIFEST)
     onnx = folder / parse_settings(_as_json(repository / network)).filename
     if not onnx.is_file():
         raise BulkError(f"{name!r} is not exported in {repository}: run `make export` first")
@@ -90,7 +89,7 @@ def find_model(repository: str | Path, name: str) -> Model:
         network=network,
         version=version,
         answer=Answer(signature.problem_type, len(signature.labels) or 2),
-        sha256=hashlib.sha256(onnx.read_bytes()).hexdigest(),
+        sha256=_sha256(onnx),
         checkpoint=manifest.get("checkpoint", ""),
         checkpoint_sha256=manifest.get("checkpoint_sha256", ""),
     )
@@ -98,18 +97,15 @@ def find_model(repository: str | Path, name: str) -> Model:
 
 def check_file(model: Model) -> None:
     """A worker's own copy of the repository must hold the same model. Raises BulkError."""
-    if not model.path.is_file() or hashlib.sha256(model.path.read_bytes()).hexdigest() != model.sha256:
+    if not model.path.is_file() or _sha256(model.path) != model.sha256:
         raise BulkError(
             f"{model.path} on a worker is not the model of this run: every node needs the same repository"
         )
 
 
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _as_json(folder: Path) -> dict[str, Any]:
     return MessageToDict(read_config(folder / "config.pbtxt"), preserving_proto_field_name=True)
-
-
-def _manifest(folder: Path) -> Mapping[str, str]:
-    try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}

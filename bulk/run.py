@@ -6,7 +6,7 @@ Reading runs ahead of scoring by what the engine asks for, so several units, and
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pyarrow as pa
 
@@ -39,13 +39,12 @@ class Part:
         """Adds rows in their order."""
         columns = [*rows.columns.columns, *self._job.answer.columns(scores)]
         self._writer.write(valid(pa.record_batch(columns, schema=self._schema)))
-        kept = self.report
-        self.report = Report(
-            kept.name,
-            kept.number,
-            kept.rows + len(scores),
-            kept.tokens + scores.tokens,
-            kept.errors + scores.errors,
+        so_far = self.report
+        self.report = replace(
+            so_far,
+            rows=so_far.rows + len(scores),
+            tokens=so_far.tokens + scores.tokens,
+            errors=so_far.errors + scores.errors,
         )
 
     def commit(self) -> Report:

@@ -60,8 +60,12 @@ def read_batch_size(config: Mapping[str, Any]) -> int:
 
 def read_labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of an ensemble's labels, in the order of `probabilities` or `values`; may be empty."""
-    parameter = config.get("parameters", {}).get("labels", {}).get("string_value", "[]")
-    return tuple(map(str, json.loads(parameter)))
+    return tuple(map(str, json.loads(read_parameter(config, "labels") or "[]")))
+
+
+def read_parameter(config: Mapping[str, Any], name: str) -> str:
+    """A parameter of a model config (the JSON form); empty where it is not set."""
+    return str(config.get("parameters", {}).get(name, {}).get("string_value", ""))
 
 
 def _rows(name: str, array: np.ndarray | None, rows: int) -> np.ndarray:

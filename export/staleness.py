@@ -33,7 +33,9 @@ def is_current(repository: Path, models: Iterable[str], wanted: Fingerprint) -> 
     matching = [
         version
         for version in candidates
-        if all(matches(_read(repository / name / version / "manifest.json"), wanted) for name in models)
+        if all(
+            matches(read_manifest(repository / name / version / "manifest.json"), wanted) for name in models
+        )
     ]
     return bool(matching) and _ensembles_complete(repository, models)
 
@@ -45,7 +47,7 @@ def served_manifest(repository: Path, models: Iterable[str]) -> Mapping[str, Any
 
     version = max(served(repository).values(), default=0)
     for name in models:
-        if manifest := _read(repository / name / str(version) / "manifest.json"):
+        if manifest := read_manifest(repository / name / str(version) / "manifest.json"):
             return {**manifest, "version": version}
     return {}
 
@@ -59,9 +61,10 @@ def _version_names(folder: Path) -> list[str]:
     return [path.name for path in folder.glob("[0-9]*") if path.name.isdecimal()]
 
 
-def _read(manifest: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The content of a manifest.json; empty where there is none that can be read."""
     try:
-        return json.loads(manifest.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 

@@ -1,9 +1,10 @@
 """What a model's Triton configuration says about it: label names, version, kind of problem."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from clients.tensors import read_labels, read_parameter
 
 SINGLE = "single_label_classification"
 
@@ -27,12 +28,8 @@ def describe(config: Mapping[str, Any]) -> Description:
     """Reads a model configuration in its JSON form."""
     policy = config.get("version_policy", {}).get("specific", {})
     return Description(
-        labels=tuple(json.loads(_parameter(config, "labels") or "[]")),
+        labels=read_labels(config),
         versions=tuple(int(version) for version in policy.get("versions", [])),
         max_batch_size=int(config.get("max_batch_size", 0)),
-        problem_type=_parameter(config, "problem_type") or SINGLE,
+        problem_type=read_parameter(config, "problem_type") or SINGLE,
     )
-
-
-def _parameter(config: Mapping[str, Any], name: str) -> str:
-    return str(config.get("parameters", {}).get(name, {}).get("string_value", ""))

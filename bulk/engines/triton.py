@@ -1,9 +1,9 @@
 """`--engine triton`: through a running server, with the SDK's flow control."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from bulk.errors import BulkError
 from bulk.scores import Answer, Scores, blank
@@ -11,6 +11,7 @@ from bulk.texts import BadText, as_text
 from clients import InvalidText, Limits, SentimentClient, SentimentError
 from clients.endpoint import Protocol
 from clients.pipeline import Outcome
+from clients.tensors import read_parameter
 from export.heads import SINGLE
 
 
@@ -29,10 +30,10 @@ class TritonEngine:
         except (SentimentError, ValueError) as error:
             raise BulkError(str(error)) from None
         labels = self._client.labels()
-        self.answer = Answer(_parameter(config, "problem_type") or SINGLE, len(labels) or 2)
+        self.answer = Answer(read_parameter(config, "problem_type") or SINGLE, len(labels) or 2)
         versions = config.get("version_policy", {}).get("specific", {}).get("versions", [])
         self.identity = {"model": model, "model_version": ",".join(map(str, versions)) or "latest"}
-        self.identity["checkpoint_sha256"] = _parameter(config, "checkpoint_sha256")
+        self.identity["checkpoint_sha256"] = read_parameter(config, "checkpoint_sha256")
 
     def __call__(self, chunks: Iterator[Sequence[object]]) -> Iterator[Scores]:
         """Texts of all lists travel as one stream; lists end where they ended."""
@@ -83,7 +84,3 @@ def _stream(chunks: Iterator[Sequence[object]], prepared: "deque[list[str | BadT
         texts = [as_text(value) for value in chunk]
         prepared.append(texts)
         yield from (text for text in texts if isinstance(text, str))
-
-
-def _parameter(config: Mapping[str, Any], name: str) -> str:
-    return str(config.get("parameters", {}).get(name, {}).get("string_value", ""))

@@ -12,22 +12,25 @@ SMOOTHING = 0.2
 
 def waiting(store: Store) -> tuple[int, int, float]:
     """Unfinished tasks, their texts without an answer, and the seconds that these will take."""
+    tasks, texts = _unfinished(store)
+    return tasks, texts, texts / rate(store)
+
+
+def _unfinished(store: Store) -> tuple[int, int]:
     tasks = store.unfinished()
-    texts = sum(task.total - task.progress().done for task in tasks)
-    return len(tasks), texts, texts / rate(store)
+    return len(tasks), sum(task.total - task.progress().done for task in tasks)
 
 
 def check_backlog(store: Store, settings: Settings, texts: int) -> None:
     """Raises Problem 429 when so many texts more are too many. Call it under `store.admission`."""
-    waiting = store.unfinished()
-    left = sum(task.total - task.progress().done for task in waiting)
+    tasks, left = _unfinished(store)
     over = left + texts - settings.task_backlog_texts
-    if len(waiting) < settings.task_backlog_tasks and (over <= 0 or not waiting):
+    if tasks < settings.task_backlog_tasks and (over <= 0 or not tasks):
         return
-    seconds = max(over, left / max(1, len(waiting))) / rate(store)
+    seconds = max(over, left / max(1, tasks)) / rate(store)
     raise Problem(
         429,
-        f"{len(waiting)} tasks with {left:,} texts are waiting, which is as much as this service accepts. "
+        f"{tasks} tasks with {left:,} texts are waiting, which is as much as this service accepts. "
         "Nothing of this upload was kept; send it again later.",
         kind="busy",
         retry_after=min(max(seconds, 1.0), 3600.0),

@@ -160,7 +160,7 @@ class TextTokenizer:
         ]
         encodings = self._tokenizer.encode_batch_fast([texts[number] for number in whole]) if whole else []
         found = {number: encoding.ids for number, encoding in zip(whole, encodings, strict=True)}
-        return [found.get(number) or self._encode(text) for number, text in enumerate(texts)]
+        return [found[number] if number in found else self._encode(text) for number, text in enumerate(texts)]
 
     def _encode(self, text: str) -> list[int]:
         ids = chain.from_iterable(map(self._words.__getitem__, self._cut(text)))
@@ -168,11 +168,16 @@ class TextTokenizer:
 
     def _cut(self, text: str) -> Iterable[str]:
         """Words; what is not plain ASCII between two white spaces is left for the library to cut."""
-        if PLAIN_TEXT.fullmatch(text):
-            return PLAIN_WORD.findall(text.lower() if self._lowercase else text)
-        return chain.from_iterable(
-            self._cut(chunk) if PLAIN_TEXT.fullmatch(chunk) else (chunk,) for chunk in CHUNK.findall(text)
-        )
+        plain = self._cut_plain(text)
+        if plain is not None:
+            return plain
+        cut = ((chunk, self._cut_plain(chunk)) for chunk in CHUNK.findall(text))
+        return chain.from_iterable((chunk,) if words is None else words for chunk, words in cut)
+
+    def _cut_plain(self, text: str) -> list[str] | None:
+        if PLAIN_TEXT.fullmatch(text) is None:
+            return None
+        return PLAIN_WORD.findall(text.lower() if self._lowercase else text)
 
 
 def load_tokenizer(path: Path) -> TextTokenizer:

@@ -1,22 +1,12 @@
 """The tokenizer's own line: all that is taken in is worked on once, in order; the rest is refused."""
 
-import importlib.util
-import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
+from model_repository.mobilebert_tokenizer import intake
 from tests.waiting import until
-
-SOURCE = Path(__file__).parents[2] / "model_repository" / "mobilebert_tokenizer" / "intake.py"
-spec = importlib.util.spec_from_file_location("intake", SOURCE)
-assert spec is not None
-assert spec.loader is not None
-intake = importlib.util.module_from_spec(spec)
-sys.modules["intake"] = intake
-spec.loader.exec_module(intake)
 
 
 class Worker:

@@ -1,10 +1,7 @@
 """The tokenizer's pure part, against transformers."""
 
-import importlib.util
 import random
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,26 +11,14 @@ from tokenizers import AddedToken, Tokenizer, normalizers
 from transformers import BertTokenizerFast
 
 from export.windows import Windows
+from model_repository.mobilebert_tokenizer import tokenization
 from tests.reviews import load_reviews
 from tests.synthetic import write_tokenizer
 
 ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "model_repository" / "mobilebert_tokenizer" / "tokenization.py"
 SHIPPED = ROOT / "checkpoints" / "mobilebert-imdb"
 
 
-def load(path: Path) -> ModuleType:
-    """Triton imports the file by its place in a version folder, so there is no package to import it from."""
-    spec = importlib.util.spec_from_file_location("tokenization", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["tokenization"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-tokenization = load(SOURCE)
 Limits, TextError = tokenization.Limits, tokenization.TextError
 
 

@@ -74,7 +74,8 @@ def test_sdk_clients_drain_more_than_the_queue_holds_and_lose_nothing(
 ) -> None:
     """Sixteen clients at once: refused again and again, answered in the end."""
     url = small_queue.http_url if protocol == "http" else small_queue.grpc_url
-    alone = [label_and_score(small_queue, text) for text in TEXTS]
+    infer = f"{small_queue.http_url}/v2/models/sentiment/infer"
+    alone = asyncio.run(answers_alone(infer, [(text, len(text)) for text in TEXTS]))
     refused = metric(small_queue, "refused")
 
     def drain(number: int) -> list[Sentiment]:
@@ -84,19 +85,9 @@ def test_sdk_clients_drain_more_than_the_queue_holds_and_lose_nothing(
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(drain, range(16)))
     for found in answers:
-        assert [each.label for each in found] == [label for label, _ in alone] * 3
-        assert [each.score for each in found] == pytest.approx([score for _, score in alone] * 3, abs=1e-4)
+        assert [each.label for each in found] == [each.label for each in alone] * 3
+        assert [each.score for each in found] == pytest.approx([each.score for each in alone] * 3, abs=1e-4)
     until(lambda: metric(small_queue, "refused") >= refused + 50)
-
-
-def label_and_score(server: TritonServer, text: str) -> tuple[str, float]:
-    """By plain JSON."""
-    request = urllib.request.Request(
-        f"{server.http_url}/v2/models/sentiment/generate", json.dumps({"text": text}).encode()
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        found = json.load(answer)
-    return found["label"], found["score"]
 
 
 def test_refusals_are_counted_by_reason_and_nothing_waits_at_the_end(small_queue: TritonServer) -> None:
