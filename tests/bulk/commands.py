@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -47,3 +48,11 @@ def scored(output: Path) -> list[dict[str, Any]]:
     """All rows of a parquet output, part after part."""
     paths = sorted(path for path in output.rglob("*.parquet") if "_bulk" not in path.parts)
     return [row for path in paths for row in pq.ParquetFile(path).read().to_pylist()]
+
+
+def title(process: psutil.Process) -> str:
+    """Its command line; empty when it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
