@@ -1,6 +1,7 @@
 """A child that is a command line: its process, its readiness probe, its output, its drain."""
 
 import os
+import secrets
 import select
 import signal
 import subprocess
@@ -41,6 +42,7 @@ class CommandChild:
     ) -> None:
         self.name, self._command, self._is_ready = name, command, is_ready
         self._environment, self._folder = environment, folder
+        self._mark = secrets.token_hex(8)
         self._start_timeout, self._stop_timeout = start_timeout, stop_timeout
         self._log = log
         self._last: deque[str] = deque(maxlen=KEPT_LINES)
@@ -55,7 +57,9 @@ class CommandChild:
 
     def start(self, cancelled: Callable[[], bool]) -> None:
         """Start, and return when it is ready. Raises ServingError with the child's last line."""
-        environment = os.environ if self._environment is None else self._environment
+        environment = dict(os.environ if self._environment is None else self._environment)
+        # Marks add up: a child of this child has both.
+        environment[processes.MARK] = f"{environment.get(processes.MARK, '')}/{self._mark}"
         try:
             process = processes.spawn(self._command, environment, self._folder or Path.cwd())
         except OSError as error:
@@ -91,12 +95,14 @@ class CommandChild:
         """SIGTERM, then SIGKILL to what is left after the stop timeout."""
         if (process := self._process) is not None:
             processes.stop(process, self._stop_timeout, lambda: None)
+            processes.kill_marked(self._mark)
             self._process = None
 
     def kill(self) -> None:
-        """SIGKILL to the whole process group."""
+        """SIGKILL to the whole process group, and to whatever its processes have started."""
         if (process := self._process) is not None:
             processes.kill_group(process)
+            processes.kill_marked(self._mark)
 
 
 def ending(process: subprocess.Popen[str]) -> str:

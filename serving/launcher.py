@@ -163,7 +163,8 @@ class TritonServer:
             if ailment := self._watch.ailment():
                 raise ServingError(f"tritonserver {ailment}")
             if self._process.poll() is not None:
-                raise ServingError(f"tritonserver did not start: {self._filter.reason() or 'see --verbose'}")
+                reason = self._filter.reason() or f"it {ending(self._process)}, see --verbose"
+                raise ServingError(f"tritonserver did not start: {reason}")
             if cancelled():
                 raise ServingError("tritonserver was stopped before it was ready")
             if time.monotonic() > deadline:

@@ -22,6 +22,7 @@ from typing import Self
 from deploy.cluster.balancer import MOST_REPLICAS, Address, Balancer, Ports
 from deploy.cluster.errors import ClusterError
 from serving.command_child import CommandChild
+from serving.errors import ServingError
 from serving.supervision import Supervisor
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,7 @@ HOST = "127.0.0.1"
 # Linux takes the ports of outgoing connections from 32,768 on, so these stay free while a server restarts.
 STABLE_PORTS = range(20_000, 32_000)
 START_SECONDS = 300.0
+START_TRIES = 3
 STOP_SECONDS = 45.0  # longer than the server's own drain
 WAIT_SECONDS = 60.0  # longer than an answer may take (TIMEOUT_SERVER)
 
@@ -124,10 +126,22 @@ class Cluster:
         self.api.drain(number)
         self._wait(partial(self._is_idle, number), f"replica {number} still has requests")
         self._replicas[number - 1].stop()
-        self._replicas[number - 1] = self._replica(number)
-        self._replicas[number - 1].start()
+        self._start(number)
         self.api.admit(number)
         self._wait(partial(self.api.is_up, number), f"replica {number} is not ready behind haproxy")
+
+    def _start(self, number: int) -> None:
+        """A supervisor repeats no first start that fails; here one bad moment must not end the roll."""
+        for tries_left in reversed(range(START_TRIES)):
+            self._replicas[number - 1] = self._replica(number)
+            try:
+                self._replicas[number - 1].start()
+            except ServingError as error:
+                if not tries_left:
+                    raise
+                self._log(f"{error}; {tries_left} more tries")
+            else:
+                return
 
     def _replica(self, number: int) -> Supervisor:
         address, metrics = self.addresses[number - 1], self.metrics_ports[number - 1]

@@ -42,8 +42,13 @@ def repository(published_repository: Path, tmp_path_factory: pytest.TempPathFact
 def cluster(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("haproxy")
     lines: list[str] = []
+
+    def log(line: str) -> None:
+        lines.append(line)
+        print(line)  # shown with a failure
+
     settings = {"TIMEOUT_SERVER": f"{HANGS}s", "SLOWSTART": "1s"}
-    with Cluster(repository, REPLICAS, folder, log=lines.append, settings=settings) as live:
+    with Cluster(repository, REPLICAS, folder, log=log, settings=settings) as live:
         live.lines = lines
         yield live
 

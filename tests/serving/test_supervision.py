@@ -147,6 +147,31 @@ def test_a_child_that_ignores_sigterm_is_killed_with_its_own_children(log: Log) 
     assert not alive
 
 
+def test_what_a_killed_child_leaves_behind_does_not_keep_its_port(log: Log) -> None:
+    port = free_ports("127.0.0.1", 1)[0]
+    # As a launcher and its tritonserver: what listens is in a session of its own, and deaf to SIGTERM.
+    holder = f"""
+import signal, socket, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+listener = socket.create_server(("127.0.0.1", {port}))
+time.sleep(600)
+"""
+    launcher = (
+        "import subprocess, sys;"
+        f"subprocess.run([sys.executable, '-c', {holder!r}], start_new_session=True, check=True)"
+    )
+    command = [sys.executable, "-c", launcher]
+    child = CommandChild("launcher", command, lambda: listens(port), log=log.append)
+    supervisor = Supervisor(child, log.append, FAST)
+    supervisor.start()
+    [left] = psutil.Process(child.pid).children()
+    os.kill(child.pid, signal.SIGKILL)
+    log.wait_for("launcher is ready again after")
+    assert not left.is_running() or left.status() == psutil.STATUS_ZOMBIE
+    supervisor.stop()
+    assert not listens(port)
+
+
 def test_delays_double_within_the_window_and_end_at_the_limit() -> None:
     now = [0.0]
     restarts = Restarts(RestartPolicy(limit=4, window=60, first_delay=0.5, last_delay=3), lambda: now[0])
