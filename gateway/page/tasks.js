@@ -31,7 +31,7 @@ async function upload(file) {
   if (!file.size) return say(`${file.name} is empty.`);
   drop.setAttribute("aria-busy", "true");
   try {
-    const query = new URLSearchParams({ filename: file.name, model: model() });
+    const query = new URLSearchParams({ model: model() });
     const answer = await call(`/v1/tasks?${query}`, { method: "POST", headers: { "Content-Type": type }, body: file });
     const { id } = await answer.json();
     const task = { id, name: file.name };
