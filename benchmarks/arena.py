@@ -51,7 +51,7 @@ def open_arena(checkpoint: Path, repository: Path, flask: dict[str, FlaskChoice]
 
 
 def quiet_triton(repository: Path, models: tuple[str, ...] = ()) -> TritonServer:
-    """A server without a response cache (texts repeat), on free ports, that logs nothing to the terminal."""
+    """A server on free ports that logs nothing to the terminal."""
     return TritonServer(
         repository,
         log=lambda line: None,

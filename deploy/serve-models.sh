@@ -2,7 +2,6 @@
 # Starts Triton on every exported model of a repository. Further arguments are tritonserver's own. Environment:
 #   MODEL_REPOSITORY   default /models
 #   MODEL_CONFIG_NAME  "gpu" picks configs/gpu.pbtxt inside each model folder
-#   CACHE_BYTES        size of the response cache; 0 or empty: no cache
 #   OTEL_EXPORTER_OTLP_ENDPOINT  collector that gets the traces of requests with a traceparent; empty: no tracing
 #   ADMIN_KEY          value of the header admin-key that opens the restricted APIs; random when empty
 set -eu
@@ -24,7 +23,6 @@ if [ -z "${models:-}" ]; then
 fi
 
 [ -z "${MODEL_CONFIG_NAME:-}" ] || set -- --model-config-name="$MODEL_CONFIG_NAME" "$@"
-[ "${CACHE_BYTES:-0}" -eq 0 ] || set -- --cache-config=local,size="$CACHE_BYTES" "$@"
 if [ -n "${OTEL_EXPORTER_OTLP_ENDPOINT:-}" ]; then
     # Rate 0: only what brings a context.
     set -- --trace-config=mode=opentelemetry --trace-config=level=TIMESTAMPS --trace-config=rate=0 \

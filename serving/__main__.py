@@ -2,7 +2,6 @@
 
 import enum
 import os
-import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -38,7 +37,6 @@ class Terminal(Console):
 
 output = Terminal(highlight=False, soft_wrap=True)
 errors = Terminal(stderr=True, highlight=False, soft_wrap=True)
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 class LogFormat(enum.StrEnum):
@@ -54,14 +52,6 @@ class ControlMode(enum.StrEnum):
     NONE = "none"
     POLL = "poll"
     EXPLICIT = "explicit"
-
-
-def parse_size(text: str) -> int:
-    """Bytes of `64M`, `1G` or `1048576`. Raises typer.BadParameter."""
-    match = re.fullmatch(r"(\d+)([KMG]?)", text.strip().upper())
-    if not match:
-        raise typer.BadParameter(f"'{text}' is not a size: write a number with K, M or G, such as 64M")
-    return int(match[1]) * UNITS[match[2]]
 
 
 PORT = {"min": 0, "max": 65535}
@@ -90,7 +80,6 @@ def serve(
         str,
         Option(envvar="MODEL_CONFIG_NAME", help="Use configs/NAME.pbtxt where a model has it, such as gpu."),
     ] = "",
-    cache_size: Annotated[str, Option(metavar="SIZE", help="Response cache, such as 64M; 0 is none.")] = "0",
     exit_timeout: Annotated[int, Option(min=0, help="Seconds that draining may take.")] = 30,
     admin_key: Annotated[
         str,
@@ -133,7 +122,6 @@ def serve(
         poll_seconds=poll_seconds,
         load_models=tuple(load_model or ()),
         model_config_name=model_config_name,
-        cache_size=parse_size(cache_size),
         exit_timeout=exit_timeout,
         hang_timeout=hang_timeout,
         verbose=verbose,

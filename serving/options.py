@@ -36,7 +36,6 @@ class ServerOptions:
     load_models: tuple[str, ...] = ()
     tolerate_failures: bool = False
     model_config_name: str = ""
-    cache_size: int = 0
     exit_timeout: int = 30
     start_timeout: int = 300
     hang_timeout: float = 10.0
@@ -65,7 +64,6 @@ def arguments(options: ServerOptions, runtime: Runtime, shm_prefix: str) -> list
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         f"--backend-config=onnxruntime,shm-region-prefix-name={shm_prefix}",
         *_model_arguments(options),
-        *_cache_arguments(options, runtime),
         *_trace_arguments(options.otlp_endpoint),
         *(() if has_gpu() else WITHOUT_GPU),
         *options.extra,
@@ -86,12 +84,6 @@ def _model_arguments(options: ServerOptions) -> list[str]:
     if options.model_config_name:
         given.append(f"--model-config-name={options.model_config_name}")
     return given
-
-
-def _cache_arguments(options: ServerOptions, runtime: Runtime) -> list[str]:
-    if not options.cache_size:
-        return []
-    return [f"--cache-directory={runtime.caches}", f"--cache-config=local,size={options.cache_size}"]
 
 
 def _trace_arguments(endpoint: str) -> list[str]:

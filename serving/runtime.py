@@ -29,7 +29,6 @@ class Runtime:
 
     binary: Path
     backends: Path
-    caches: Path
     environment: dict[str, str]
 
 
@@ -47,7 +46,7 @@ def assemble(python: Interpreter, cache: Path = CACHE) -> Runtime:
             _publish(lambda folder: _copy(folder, triton, stub), target)
     except OSError as error:
         raise ServingError(f"cannot assemble the server's runtime in {cache}: {error}") from None
-    return Runtime(triton / "bin" / "tritonserver", target, triton / "caches", _environment(python))
+    return Runtime(triton / "bin" / "tritonserver", target, _environment(python))
 
 
 def _digest(sources: list[Path]) -> str:

@@ -31,11 +31,11 @@ def published_repository(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="session")
 def server(published_repository: Path) -> Iterator[TritonServer]:
-    """A live Triton server with a response cache, on free ports of 127.0.0.1.
+    """A live Triton server on free ports of 127.0.0.1.
 
     Shared: leave it as you found it.
     """
-    settings = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "cache_size": 1 << 20}
+    settings = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
     with TritonServer(published_repository, **settings) as live:
         yield live
 

@@ -14,7 +14,7 @@ NOTES = """\
 - Throughput is the median over rounds of a steady closed loop's window, the ramp dropped. Latencies are
   percentiles over all requests of all rounds, as a client on the same machine sees them.
 - Two checkpoints: 24 layers of random weights, the public MobileBERT's shapes (**speed only**), and the
-  shipped one with {layers} layers. Triton runs without a response cache.
+  shipped one with {layers} layers.
 - {memory} GiB of memory; {system}; Python {python}; {packages}."""
 
 

@@ -115,11 +115,16 @@ def test_only_the_gpu_profile_asks_for_a_gpu_and_the_gpu_configurations(services
 
 
 def test_environment_overrides_ports_limits_and_repository():
-    wanted = {"HTTP_PORT": "9000", "BIND_ADDRESS": "0.0.0.0", "MEMORY_LIMIT": "6g", "CACHE_BYTES": "0"}
+    wanted = {
+        "HTTP_PORT": "9000",
+        "BIND_ADDRESS": "0.0.0.0",
+        "MEMORY_LIMIT": "6g",
+        "ADMIN_KEY": "open sesame",
+    }
     service = resolve(wanted | {"MODEL_REPOSITORY": "/srv/models"})["services"]["triton-cpu"]
     assert "0.0.0.0:9000:8000/tcp" in service["ports"]
     assert service["mem_limit"] == "6g"
-    assert service["environment"]["CACHE_BYTES"] == "0"
+    assert service["environment"]["ADMIN_KEY"] == "open sesame"
     assert "/srv/models:/models:ro" in service["volumes"]
 
 

@@ -29,7 +29,7 @@ def command(runtime: Runtime, tmp_path: Path) -> dict[str, str]:
     """An environment whose `tritonserver` is the real one, told where this machine keeps its parts."""
     wrapper = tmp_path / "bin" / "tritonserver"
     wrapper.parent.mkdir()
-    parts = f"--backend-directory={runtime.backends} --cache-directory={runtime.caches}"
+    parts = f"--backend-directory={runtime.backends}"
     wrapper.write_text(
         f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/arguments\nexec {runtime.binary} "$@" {parts}\n'
     )
@@ -78,7 +78,7 @@ def wait_until_ready(process: subprocess.Popen[str], url: str) -> None:
 def test_server_started_by_the_script_classifies_and_keeps_the_restricted_doors_closed(
     command: dict[str, str], published_repository: Path
 ):
-    settings = {"CACHE_BYTES": str(1 << 20), "ADMIN_KEY": "open sesame"}
+    settings = {"ADMIN_KEY": "open sesame"}
     with started(command, published_repository, **settings) as url:
         with SentimentClient(url) as client:
             assert client.classify_one("A film.").label in ("negative", "positive")
@@ -88,7 +88,6 @@ def test_server_started_by_the_script_classifies_and_keeps_the_restricted_doors_
         key = {"admin-key": "open sesame"}
         assert requests.get(f"{url}/v2/systemsharedmemory/status", headers=key, timeout=30).ok
     arguments = Path(command["ARGUMENTS"]).read_text().splitlines()
-    assert f"--cache-config=local,size={1 << 20}" in arguments
     assert "--load-model=sentiment" in arguments
     assert "--load-model=mobilebert_fp16" not in arguments
 
@@ -107,7 +106,6 @@ def test_key_is_random_when_none_is_given(command: dict[str, str], tmp_path: Pat
         keys += re.findall(r"^--http-restricted-api=.*admin-key=([0-9a-f]{32})$", done.stdout, re.M)
         assert "--model-config-name=gpu" in done.stdout
         assert "--log-verbose=1" in done.stdout
-        assert "--cache-config" not in done.stdout
         assert "--trace-config=opentelemetry,url=http://jaeger:4318/v1/traces\n" in done.stdout
     assert len(set(keys)) == 2
 

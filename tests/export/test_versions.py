@@ -251,7 +251,7 @@ def test_a_live_server_moves_between_versions_without_failing_or_mixing(
 ) -> None:
     first, second, third = (release.checkpoint for release in releases)
     publish_all(first, tmp_path)
-    settings = {"model_control_mode": mode, "poll_seconds": 1, "cache_size": 1 << 20}
+    settings = {"model_control_mode": mode, "poll_seconds": 1}
     if mode == "explicit":
         settings["load_models"] = ENSEMBLES
     ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}

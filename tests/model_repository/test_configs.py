@@ -28,6 +28,12 @@ def test_a_configuration_names_its_folder(path: Path) -> None:
     assert read(path).name == path.relative_to(REPOSITORY).parts[0]
 
 
+@pytest.mark.parametrize("path", PATHS, ids=name_of)
+def test_nothing_is_answered_from_triton_s_response_cache(path: Path) -> None:
+    """It would give wrong answers: docs/reliability.md."""
+    assert not read(path).response_cache.enable
+
+
 @pytest.mark.parametrize("path", ONNX, ids=name_of)
 def test_ids_are_ragged_and_lengths_count_items(path: Path) -> None:
     config = read(path)
@@ -58,11 +64,10 @@ def test_precisions_share_one_signature() -> None:
 
 
 @pytest.mark.parametrize("path", ENSEMBLES, ids=name_of)
-def test_an_ensemble_batches_no_more_than_its_steps_and_caches(path: Path) -> None:
+def test_an_ensemble_batches_no_more_than_its_steps(path: Path) -> None:
     config = read(path)
     steps = [read(REPOSITORY / step.model_name / "config.pbtxt") for step in config.ensemble_scheduling.step]
     assert config.max_batch_size <= min(step.max_batch_size for step in steps)
-    assert config.response_cache.enable
     assert {step.model_version for step in config.ensemble_scheduling.step} == {1}
 
 

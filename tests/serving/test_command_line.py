@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-import pytest
 import requests
 
 from serving.checks import free_ports
@@ -123,10 +122,3 @@ def test_a_port_in_use_is_one_line_with_the_remedy(published_repository: Path) -
 def test_a_repository_that_is_missing_or_not_exported_is_one_line(tmp_path: Path) -> None:
     assert "set MODEL_REPOSITORY, or run `make export`" in refuse(tmp_path / "nowhere")
     assert "set MODEL_REPOSITORY, or run `make export`" in refuse(tmp_path)
-
-
-@pytest.mark.parametrize(("text", "size"), [("64M", 64 << 20), ("1g", 1 << 30), ("100", 100)])
-def test_sizes_have_units(text: str, size: int) -> None:
-    from serving.__main__ import parse_size
-
-    assert parse_size(text) == size

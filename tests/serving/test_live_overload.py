@@ -27,7 +27,7 @@ SECONDS, LIMIT = 4.0, "0.25"
 def small_queue(
     published_repository: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TritonServer]:
-    """A server whose model lets a quarter of a second of work wait, without a response cache."""
+    """A server whose model lets a quarter of a second of work wait."""
     repository = tmp_path_factory.mktemp("overload") / "models"
     repository.mkdir()
     for folder in published_repository.iterdir():

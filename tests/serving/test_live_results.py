@@ -22,7 +22,7 @@ CLIENTS = threading.local()
 
 @dataclass(frozen=True)
 class Truth:
-    """500 reviews, their ids and torch's logits, and a server of the same checkpoint without a cache."""
+    """500 reviews, their ids and torch's logits, and a server of the same checkpoint."""
 
     server: TritonServer
     texts: list[str]
