@@ -34,7 +34,13 @@ def best_peak(peaks: dict[str, dict[str, float]], precision: str) -> float:
 
 
 def _best(make: Callable[[int], Callable[[], object]], seconds: float) -> float:
-    return max(_rate(make(size), size, seconds / len(SIZES)) for size in SIZES)
+    """Sizes go up as long as one product fits: without the right instructions some take a minute."""
+    best, budget = 0.0, seconds / len(SIZES)
+    for size in SIZES:
+        if best and 2 * size**3 / (best * 1e9) > budget:
+            break
+        best = max(best, _rate(make(size), size, budget))
+    return best
 
 
 def _rate(product: Callable[[], object], size: int, seconds: float) -> float:
