@@ -42,10 +42,11 @@ bulk: $(SERVER)/.bulk ## Install what `python -m bulk` uses on clusters and S3 (
 test: $(SERVER)/.bulk $(DEV)/.installed ## Run the whole test suite (PYTEST_ARGS adds options)
 	@$(DEV)/bin/python -m pytest $(PYTEST_ARGS)
 
-lint: $(DEV)/.installed ## Check style and types (ruff, mypy)
+lint: $(DEV)/.installed ## Check style, types and the direction of imports (ruff, mypy, import-linter)
 	@$(DEV)/bin/ruff check .
 	@$(DEV)/bin/ruff format --check .
 	@$(DEV)/bin/mypy
+	@$(DEV)/bin/lint-imports --cache-dir .cache/import_linter
 
 train: $(DEV)/.installed ## Fine-tune google/mobilebert-uncased on IMDB (a GPU is advised)
 	@exec $(DEV)/bin/python -m training.finetune $(TRAIN_ARGS)
