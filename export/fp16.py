@@ -30,7 +30,8 @@ from export.scaling import LayerScales, Scales, rescale
 
 PEAK = 2.0**10
 DRIFT = 2.0**12
-# Readers of a state that has fallen by DRIFT have weights up to about PEAK * DRIFT / PEAK.
+# Half precision ends below 2^16. The readers of a state that has fallen by DRIFT have weights DRIFT times
+# larger, so weights up to 8 still fit.
 LARGEST_WEIGHT = 2.0**15
 
 Peaks = Mapping[str, Array]

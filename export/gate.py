@@ -1,7 +1,7 @@
 """The gate: a model is published when it answers as the checkpoint does in float32, and not otherwise.
 
-    report = check(model, "int8", sample, reference)
-    if report.violations: ...
+    found = measure(session, sample, reference, checkpoint.config)
+    if violations(found.figures, "int8"): ...
 
 Every text is run alone, and again in mixed batches with trailing [PAD]s and an all-pad row between them; the
 figures take the worse of the two. LIMITS is the one table of what each precision may cost.

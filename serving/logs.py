@@ -9,10 +9,10 @@ from collections import deque
 from datetime import UTC, datetime
 
 LINE = re.compile(r"^(?P<level>[IWEF])\d{4} \S+ \d+ (?:[\w./]+:\d+\] )?(?P<text>.*)$")
-# A machine without a GPU draws these at every start; they mean nothing there.
 FAILED = "failed to load '"
 ALL_MODELS = "failed to load all models"
 PYTHON_TRACE = r"\n\nAt:"  # Triton writes line ends inside a message as two characters
+# A machine without a GPU draws these at every start; they mean nothing there.
 NO_GPU = re.compile(r"cuda|nvml|dcgm|gpu|pinned (system )?memory", re.IGNORECASE)
 
 
