@@ -42,9 +42,10 @@ bulk: $(SERVER)/.bulk ## Install what `python -m bulk` uses on clusters and S3 (
 test: $(SERVER)/.bulk $(DEV)/.installed ## Run the whole test suite (PYTEST_ARGS adds options)
 	@$(DEV)/bin/python -m pytest $(PYTEST_ARGS)
 
-lint: $(DEV)/.installed ## Check style, types and the direction of imports (ruff, mypy, import-linter)
+lint: $(DEV)/.installed ## Check style, types, spelling and the direction of imports
 	@$(DEV)/bin/ruff check .
 	@$(DEV)/bin/ruff format --check .
+	@$(DEV)/bin/codespell
 	@$(DEV)/bin/mypy
 	@$(DEV)/bin/lint-imports --cache-dir .cache/import_linter
 

@@ -1,7 +1,7 @@
 """Finds where a model begins to differ: compares its tensors with those of a float32 twin, first to last.
 
-The twin is the same graph in the same basis (see `precisions.twin_builder`), so its tensors have the same names. Codes
-of the int8 graph are decoded by the scale and zero point that lie beside them.
+The twin is the same graph in the same basis (see `precisions.twin_builder`), so its tensors have the same
+names. Codes of the int8 graph are decoded by the scale and zero point that lie beside them.
 """
 
 from collections.abc import Mapping, Sequence

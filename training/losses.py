@@ -29,7 +29,7 @@ def _centred(logits: Tensor) -> Tensor:
 
 
 def term_loss(predicted: Tensor, terms: Tensor, mask: Tensor) -> Tensor:
-    """Squared error of what each token adds: summed over the values, meaned over the tokens of `mask`.
+    """Squared error of what each token adds: summed over the values, averaged over the tokens of `mask`.
 
     `predicted`, `terms`: [texts, tokens, values]; `mask`: bool [texts, tokens].
     """
