@@ -160,11 +160,14 @@ def held(output: Place) -> Iterator[None]:
         except BlockingIOError:
             raise BulkError(f"another run writes to {output.url}: wait for it, or stop it") from None
         _sweep(Path(output.path))
-        yield
+        try:
+            yield
+        finally:  # a worker or node that died in this run
+            _sweep(Path(output.path))
 
 
 def _sweep(output: Path) -> None:
-    """Removes what a killed run left beside its parts."""
+    """Removes what a killed run, worker or node left beside its parts."""
     for path in output.rglob(".*-*"):
         if path.is_file() and path.name.lstrip(".").partition("-")[0].isdecimal():
             path.unlink(missing_ok=True)

@@ -80,6 +80,7 @@ def test_nodes_and_drivers_that_are_killed_again_and_again(
                     each.kill()
         said, _ = cluster.communicate(timeout=300)
     assert cluster.returncode == 3, said
+    assert not list((tmp_path / "out").rglob(".*")), "files of killed nodes are left"
     assert scored(tmp_path / "out") == local
 
 

@@ -228,6 +228,14 @@ def test_a_full_disk_is_a_sentence_and_the_run_goes_on_later(
     assert [row["review"] for row in scored(tmp_path / "out")] == reviews(400)
 
 
+def test_a_run_removes_what_its_dead_workers_leave_and_nothing_else(tmp_path: Path) -> None:
+    with held(open_place(str(tmp_path))):
+        for name in (".123-4.part-0.parquet", ".123-456.part-1.csv", "part-2.parquet", ".hidden-3", ".git"):
+            (tmp_path / name).touch()
+    left = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    assert left == {"part-2.parquet", ".hidden-3", ".git"}
+
+
 def test_two_runs_do_not_write_to_one_folder(score: Any, tmp_path: Path) -> None:
     source = write_parquet(tmp_path / "a.parquet", TEXTS)
     with held(open_place(str(tmp_path / "out"))):
