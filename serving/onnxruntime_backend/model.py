@@ -82,15 +82,20 @@ class TritonPythonModel:
         self.reporter.start()
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Let requests into the queue, and return at once.
+        """Let requests into the queue, and return at once, but run a request that is alone on the spot.
 
-        What is refused is answered by the return value, the rest through senders when it is done.
+        What is refused or was run is answered by the return value, the rest through senders when it is done.
         """
         responses: list[Any] = [None] * len(requests)
         tickets = {}
         for number, request in enumerate(requests):
             try:
-                tickets[number] = self._ticket(request)
+                reply = Reply(request)
+                ticket = self._ticket(reply)
+                if len(requests) == 1 and self.runner.run_alone(ticket):
+                    return [reply.response]
+                reply.send_later()
+                tickets[number] = ticket
             except Exception as error:
                 responses[number] = _response(error)
         refusals = self.runner.submit(list(tickets.values()))
@@ -99,18 +104,18 @@ class TritonPythonModel:
                 responses[number] = _response(refusal)
         return responses
 
-    def _ticket(self, request: Any) -> Ticket:
+    def _ticket(self, reply: "Reply") -> Ticket:
+        request = reply.request
         inputs = {each.name(): each.as_numpy() for each in request.inputs()}
         asked = read_parameters(_parameters(request), request.timeout())
-        sender = request.get_response_sender()
         return Ticket(
             inputs,
             self.runner.ticket_sizes(inputs),
             request.requested_output_names(),
-            lambda outcome: sender.send(_response(outcome), FINAL),
+            reply.answer,
             asked.background,
             asked.timeout,
-            sender.is_cancelled,
+            reply.is_cancelled,
             self.tracing.follow(request.trace().get_context()) if self.tracing else None,
         )
 
@@ -133,6 +138,27 @@ class TritonPythonModel:
         while not self.ended.wait(REPORTED_EVERY):
             metrics.update()
         metrics.end()
+
+
+class Reply:
+    """The way back of a request: the return value of `execute`, or a sender after that."""
+
+    def __init__(self, request: Any) -> None:
+        self.request, self.response, self._sender = request, None, None
+
+    def send_later(self) -> None:
+        """`execute` returns without the answer."""
+        self._sender = self.request.get_response_sender()
+
+    def answer(self, outcome: Outcome) -> None:
+        """Once."""
+        self.response = _response(outcome)
+        if self._sender:
+            self._sender.send(self.response, FINAL)
+
+    def is_cancelled(self) -> bool:
+        """Whether its client is gone, as Triton knows it."""
+        return (self._sender or self.request).is_cancelled()
 
 
 def _parameters(request: Any) -> str:

@@ -17,7 +17,7 @@ from serving.onnxruntime_backend.batching import Outcome, Request, gather, rows,
 from serving.onnxruntime_backend.limits import Limits
 from serving.onnxruntime_backend.line import Piece
 from serving.onnxruntime_backend.load import Load
-from serving.onnxruntime_backend.plan import plan_runs
+from serving.onnxruntime_backend.plan import LARGEST, plan_runs
 from serving.onnxruntime_backend.rate import Rate
 from serving.onnxruntime_backend.request_queue import (
     Cancelled,
@@ -37,6 +37,8 @@ ROWWISE = {"BATCH_ITEM_SHAPE", "BATCH_ITEM_SHAPE_FLATTEN"}
 WINDOW = 8192
 # A request that has waited so long (seconds) may have lost its client. Asking Triton takes 0.1 ms.
 WORTH_ASKING = 0.05
+# A request that comes so soon (seconds) after an answer was waiting for that run: no client asks so fast.
+AT_ONCE = 0.0003
 
 
 class Runner:
@@ -69,6 +71,7 @@ class Runner:
             False,
             False,
         )  # runs under way; on all threads; for good
+        self._answered = float("-inf")  # when a caller's thread has last ended a run
         sessions = [open_session(self.width) for _ in range(self.lanes)] if self.lanes > 1 else [self.session]
         self._workers = [threading.Thread(target=self._work, args=(each,), daemon=True) for each in sessions]
         for worker in self._workers:
@@ -89,6 +92,31 @@ class Runner:
             refusals = [self._offer(ticket) for ticket in tickets]
             self._changed.notify_all()
         return refusals
+
+    def run_alone(self, ticket: Ticket) -> bool:
+        """Answer a request of one short row in the caller's thread, if none has met another of late.
+
+        False: nothing was done, submit it. The runner's own threads cost a lone client two changes of thread,
+        which is a good part of the time of a sentence in a small model.
+        """
+        with self._changed:
+            if not self._may_run_alone(ticket):
+                return False
+            self.queue.offer(ticket)
+            pieces, _ = self._choose()
+            self._begin(pieces, alone=True)
+        self._run(pieces, self.session, self.threads, time.monotonic())
+        self._answered = time.monotonic()
+        return True
+
+    def _may_run_alone(self, ticket: Ticket) -> bool:
+        if self.source is None or len(ticket.sizes) > 1 or ticket.tokens > LARGEST:
+            return False
+        if self._running or self.queue or self._stopped:
+            return False
+        if time.monotonic() - self._answered < AT_ONCE:
+            self.load.meet()
+        return self.load.is_light()
 
     def _offer(self, ticket: Ticket) -> Refused | None:
         try:
@@ -126,12 +154,15 @@ class Runner:
                 self._begin(pieces, alone)
             for ticket in late:
                 ticket.end(Expired("the deadline of this request passed before an answer was ready"))
-            threads = self.threads if alone else self.width
-            outcomes = self._perform(pieces, self.session if alone else session, threads)
-            tokens = sum(piece.tokens for piece, _ in outcomes)
-            self._finish(pieces, tokens, threads * (time.monotonic() - free))
-            for piece, outcome in outcomes:
-                piece.ticket.post(piece.row, outcome)
+            self._run(pieces, self.session if alone else session, self.threads if alone else self.width, free)
+
+    def _run(self, pieces: Sequence[Piece], session: ort.InferenceSession, threads: int, free: float) -> None:
+        """Run these pieces, which have begun, and answer them. `free`: since when the threads were."""
+        outcomes = self._perform(pieces, session, threads)
+        tokens = sum(piece.tokens for piece, _ in outcomes)
+        self._finish(pieces, tokens, threads * (time.monotonic() - free))
+        for piece, outcome in outcomes:
+            piece.ticket.post(piece.row, outcome)
 
     def _begin(self, pieces: Sequence[Piece], alone: bool) -> None:
         self.queue.take(pieces)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.onnxruntime_backend import load
+from serving.onnxruntime_backend import load, runner
 from serving.onnxruntime_backend.batching import Outcome, Request
 from serving.onnxruntime_backend.limits import Limits
 from serving.onnxruntime_backend.load import MEMORY, Load
 from serving.onnxruntime_backend.plan import LARGEST, plan_runs
 from serving.onnxruntime_backend.request_queue import Cancelled, Expired, Refused
-from serving.onnxruntime_backend.runner import WORTH_ASKING, Runner, ragged_source
+from serving.onnxruntime_backend.runner import AT_ONCE, WORTH_ASKING, Runner, ragged_source
 from serving.onnxruntime_backend.settings import parse_settings
 from serving.onnxruntime_backend.tickets import NOT_TOGETHER, Ticket
 
@@ -109,6 +109,80 @@ def test_a_single_row_runs_on_all_threads() -> None:
     sums = Sums(config(), 2)
     sums(requests_of((1, 400)))
     assert sums.runs == [(2, [400])]
+
+
+def run_alone(sums: Sums, request: Request, answers: list[Outcome]) -> bool:
+    return sums.runner.run_alone(sums.ticket(request, answers.append))
+
+
+def test_a_lone_row_is_answered_in_the_thread_that_brings_it() -> None:
+    sums, answers, threads = Sums(config(), 2), [], []
+    [request] = requests_of((1, 400))
+    ticket = sums.ticket(request, lambda outcome: threads.append(threading.get_ident()))
+    assert sums.runner.run_alone(ticket)
+    assert threads == [threading.get_ident()]
+    time.sleep(2 * AT_ONCE)
+    assert run_alone(sums, request, answers)
+    np.testing.assert_array_equal(answers[0]["sum"], [[request["ids"].sum()]])
+    assert sums.runs == [(2, [400])] * 2
+    assert not sums.runner.queue
+    assert len(sums(requests_of((1, 20), (1, 30)))) == 2  # the runner's own threads go on
+
+
+def test_a_lone_row_that_fails_is_told_so_and_the_next_one_is_answered() -> None:
+    sums, answers = Sums(config(), 2), []
+    bad, good = requests_of((1, 40), (1, 40))
+    bad["ids"][0, 3] = BAD
+    assert run_alone(sums, bad, answers)
+    time.sleep(2 * AT_ONCE)
+    assert run_alone(sums, good, answers)
+    assert str(answers[0]) == "bad id"
+    assert answers[1]["sum"] == good["ids"].sum()
+
+
+@pytest.mark.parametrize(
+    ("sums", "shape"),
+    [
+        ({"settings": config()}, (2, 20)),
+        ({"settings": config()}, (1, LARGEST + 1)),
+        ({"settings": config(ragged=False)}, (1, 20)),
+        ({"settings": config(), "cut": False}, (1, 20)),
+    ],
+    ids=["several rows", "a long row", "a rectangular batch", "for a GPU"],
+)
+def test_what_may_take_long_or_is_not_cut_is_left_to_the_threads(sums: dict, shape: tuple[int, int]) -> None:
+    assert not run_alone(Sums(threads=2, **sums), *requests_of(shape), [])
+
+
+@pytest.mark.usefixtures("long_memory")
+def test_a_row_is_left_to_the_threads_once_requests_meet() -> None:
+    Gated.gate.clear()
+    sums, answers = Sums(config(), 2, session=Gated), {}
+    assert run_alone(sums, *requests_of((1, 20)), [])
+    time.sleep(2 * AT_ONCE)
+    sums.start(requests_of((1, 400)), answers.__setitem__)
+    assert not run_alone(sums, *requests_of((1, 20)), []), "another one waits or runs"
+    sums.start(requests_of((1, 20)), answers.__setitem__)
+    Gated.gate.set()
+    wait_until(lambda: len(answers) == 1)
+    assert not run_alone(sums, *requests_of((1, 20)), []), "they have met just now"
+
+
+@pytest.mark.usefixtures("long_memory")
+def test_a_row_that_comes_as_soon_as_another_is_answered_has_waited_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "AT_ONCE", 60.0)
+    sums = Sums(config(), 2)
+    assert run_alone(sums, *requests_of((1, 20)), [])
+    assert not run_alone(sums, *requests_of((1, 20)), [])
+    assert not sums.runner.load.is_light()
+
+
+def test_a_runner_that_stops_runs_nothing_on_the_spot() -> None:
+    sums = Sums(config(), 2)
+    sums.runner.stop(10.0)
+    assert not run_alone(sums, *requests_of((1, 20)), [])
 
 
 @pytest.fixture
