@@ -1,7 +1,7 @@
 """What `python -m bulk score` does, step by step."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -162,8 +162,9 @@ def held(output: Place) -> Iterator[None]:
         _sweep(Path(output.path))
         try:
             yield
-        finally:  # a worker or node that died in this run
-            _sweep(Path(output.path))
+        finally:  # what a worker or node left that died in this run; no reason to fail
+            with suppress(OSError):
+                _sweep(Path(output.path))
 
 
 def _sweep(output: Path) -> None:

@@ -2,7 +2,7 @@
 
 Every model folder holds the versions that a server loads, and `.retired-<N>` folders that Triton overlooks.
 An ensemble's configuration names the version of its steps and its own, all the same number, so one rename of
-that file moves all of it at once, and what a response cache keeps under a version are that version's answers.
+that file moves all of it at once.
 `export.turning` moves several ensembles as one change.
 """
 

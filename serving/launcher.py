@@ -7,7 +7,6 @@ By itself it is not restarted when it dies: a :class:`serving.supervision.Superv
 """
 
 import http.client
-import secrets
 import subprocess
 import sys
 import time
@@ -104,7 +103,7 @@ class TritonServer:
         self._prepare(self._python)
         runtime = assemble(self._python)
         # Not the port alone: another address's server may have the same, and its regions are its own.
-        self._shm_prefix = f"mobilebert_{self.options.http_port}_{secrets.token_hex(4)}_"
+        self._shm_prefix = f"mobilebert_{self.options.http_port}_{processes.own_mark()}_"
         command = [str(runtime.binary), *arguments(self.options, runtime, self._shm_prefix)]
         environment = runtime.environment | {ENDPOINT: self.options.otlp_endpoint}
         self._process = processes.spawn(command, environment, runtime.backends)

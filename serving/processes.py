@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import resource
+import secrets
 import signal
 import subprocess
 import time
@@ -90,7 +91,7 @@ def kill_group(process: subprocess.Popen[str]) -> None:
 
 
 def kill_marked(mark: str, timeout: float = 10.0) -> None:
-    """SIGKILL to every process whose MARK holds this one, and wait until they are gone.
+    """SIGKILL to every process whose MARK holds this one, and an end to their shared memory.
 
     A launcher that was killed leaves a tritonserver behind, in a session of its own. It drains, and as nobody
     closes idle connections, that takes the whole exit timeout; all the while it holds the ports. A cookie in
@@ -102,6 +103,12 @@ def kill_marked(mark: str, timeout: float = 10.0) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
+    remove_shared_memory(f"*_{mark}_")
+
+
+def own_mark() -> str:
+    """The mark that this process was started with, or a new one: a name for what it may leave behind."""
+    return os.environ.get(MARK, "").rpartition("/")[2] or secrets.token_hex(8)
 
 
 def _marked(mark: str) -> list[int]:

@@ -137,7 +137,7 @@ class Cluster:
             try:
                 self._replicas[number - 1].start()
             except ServingError as error:
-                if not tries_left:
+                if not tries_left or self._over.is_set():  # set when the cluster stops
                     raise
                 self._log(f"{error}; {tries_left} more tries")
             else:

@@ -147,14 +147,15 @@ class Reply:
         self.request, self.response, self._sender = request, None, None
 
     def send_later(self) -> None:
-        """`execute` returns without the answer."""
-        self._sender = self.request.get_response_sender()
+        """`execute` returns without the answer. A request that is kept keeps its shared memory."""
+        self._sender, self.request = self.request.get_response_sender(), None
 
     def answer(self, outcome: Outcome) -> None:
         """Once."""
-        self.response = _response(outcome)
         if self._sender:
-            self._sender.send(self.response, FINAL)
+            self._sender.send(_response(outcome), FINAL)
+        else:
+            self.response = _response(outcome)
 
     def is_cancelled(self) -> bool:
         """Whether its client is gone, as Triton knows it."""

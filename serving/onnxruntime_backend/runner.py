@@ -257,7 +257,10 @@ def _tell_traced(pieces: Sequence[Piece], began: float) -> None:
     for ticket in {piece.ticket for piece in pieces if piece.ticket.ran}:
         assert ticket.ran is not None
         own = [piece.tokens for piece in pieces if piece.ticket is ticket]
-        ticket.ran(ticket.arrived, began, len(pieces), own)
+        try:
+            ticket.ran(ticket.arrived, began, len(pieces), own)
+        except Exception:  # a trace is worth no answer
+            traceback.print_exc()
 
 
 def _is_gone(ticket: Ticket) -> bool:

@@ -129,11 +129,18 @@ def test_killed_replica_costs_the_sdk_nothing_and_comes_back(
 
 def test_killed_launcher_of_a_replica_is_started_again(cluster: Cluster, right: dict[str, float]) -> None:
     pid = cluster.pid(2)
+
+    def regions() -> int:
+        return len(list(Path("/dev/shm").glob(f"mobilebert_{cluster.addresses[1].http_port}_*")))
+
+    before = regions()
     with load(cluster.ports.http, cluster.ports.grpc) as reports:
         grow(reports)
         os.kill(pid, signal.SIGKILL)
         wait(lambda: cluster.pid(2) != pid, 60)
+        wait(lambda: cluster.api.is_up(2), 60)
         grow(reports)
+    assert regions() == before > 0, "shared memory of the dead is left"
     assert reports["sdk"].failures == []
     for report in reports.values():
         assert report.wrong(right) == []

@@ -103,12 +103,12 @@ def test_a_chosen_file_is_scored_and_comes_back_as_csv(page: Chrome, gateway: Ga
 def test_a_dropped_file_shows_progress_and_is_still_there_after_a_reload(
     page: Chrome, gateway: Gateway
 ) -> None:
-    page.execute_script(DROP, "many.csv", table(4000))
+    page.execute_script(DROP, "many.csv", table(40_000))
     bar = (By.CSS_SELECTOR, "#tasks progress")
     until(lambda: page.find_elements(*bar) and float(page.find_element(*bar).get_attribute("value")) > 0, 60)
-    assert "of 4,000 texts" in state(page)
+    assert "of 40,000 texts" in state(page)
     page.refresh()
-    until(lambda: page.find_elements(By.CSS_SELECTOR, "#tasks li") and "4,000" in state(page), 60)
+    until(lambda: page.find_elements(By.CSS_SELECTOR, "#tasks li") and "of 40,000" in state(page), 60)
     press(page, "Cancel")
     until(lambda: state(page).startswith("Cancelled after"), 60)
     newest = gateway.client.get("/v1/tasks").json()["tasks"][0]

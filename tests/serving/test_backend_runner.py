@@ -160,11 +160,11 @@ def test_a_row_is_left_to_the_threads_once_requests_meet() -> None:
     sums, answers = Sums(config(), 2, session=Gated), {}
     assert run_alone(sums, *requests_of((1, 20)), [])
     time.sleep(2 * AT_ONCE)
-    sums.start(requests_of((1, 400)), answers.__setitem__)
+    sums.start(requests_of((1, 400)), lambda _, outcome: answers.setdefault("long", outcome))
     assert not run_alone(sums, *requests_of((1, 20)), []), "another one waits or runs"
-    sums.start(requests_of((1, 20)), answers.__setitem__)
+    sums.start(requests_of((1, 20)), lambda _, outcome: answers.setdefault("short", outcome))
     Gated.gate.set()
-    wait_until(lambda: len(answers) == 1)
+    wait_until(lambda: len(answers) == 2 and not sums.runner._running)
     assert not run_alone(sums, *requests_of((1, 20)), []), "they have met just now"
 
 
