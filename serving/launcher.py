@@ -171,6 +171,7 @@ class TritonServer:
                     f"tritonserver was not ready within {self.options.start_timeout} s: see --verbose"
                 )
             time.sleep(POLL_SECONDS)
+        self._watch.meet()
         if not all(self._answers(f"/v2/models/{name}/ready") for name in self.models):
             raise ServingError(f"a model did not load: {self._filter.reason() or 'see --verbose'}")
 

@@ -109,6 +109,11 @@ class Watch:
                 return f"has {stub} stopped (SIGSTOP)"
         return ""
 
+    def meet(self) -> None:
+        """Learn who is there now: one that dies before it was ever seen has no name, and is found late."""
+        self._rescan_at = 0.0
+        self._rescan()
+
     def stubs_now(self) -> list[Stub]:
         """Those of the last look; any thread may ask."""
         return list(self.stubs.values())
@@ -123,8 +128,8 @@ class Watch:
             return
         self._rescan_at = self._clock() + RESCAN_SECONDS
         found = stubs_of(self.server)
-        # A dead one has lost its command line.
-        self.stubs = {pid: self.stubs.get(pid, stub) for pid, stub in found.items()}
+        # A dead one has lost its command line, and one that was seen between fork and exec had none yet.
+        self.stubs = {pid: stub if stub.model else self.stubs.get(pid, stub) for pid, stub in found.items()}
         self._since = {key: since for key, since in self._since.items() if key[0] in {*found, self.server}}
 
     def _is_lost(self, stub: Stub) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from serving import stubs
 from serving.stubs import GONE, STUB, ZOMBIE, Stub, Watch, state, stubs_of
 from tests.waiting import until
 
@@ -72,6 +73,32 @@ def test_a_dead_stub_is_found_at_the_next_look_and_named(server: subprocess.Pope
     assert bench.after(0.01) == ""
     assert bench.after(0.2) == f"lost the process of tokenizer (pid {stub.pid})"
     assert stub.pid not in bench.watch.living
+
+
+def test_a_stub_that_is_first_seen_between_fork_and_exec_gets_its_name_later(
+    server: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it has its parent's command line."""
+    seen = stubs_of(server.pid)
+    monkeypatch.setattr(stubs, "stubs_of", lambda _: {pid: Stub(pid, "", "") for pid in seen})
+    bench = Bench(server.pid)
+    monkeypatch.setattr(stubs, "stubs_of", stubs_of)
+    assert bench.after(1.0) == ""
+    assert {stub.model for stub in bench.watch.stubs_now()} == {"tokenizer", "fp32"}
+
+
+def test_a_stub_that_came_since_the_last_look_and_dies_at_once_is_named(
+    server: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stubs, "stubs_of", lambda _: {})
+    bench = Bench(server.pid)
+    monkeypatch.setattr(stubs, "stubs_of", stubs_of)
+    bench.watch.meet()  # as the launcher does once the server is ready
+    victim = next(stub for stub in bench.watch.stubs_now() if stub.model == "tokenizer")
+    psutil.Process(victim.pid).kill()
+    until(lambda: state(victim.pid) == ZOMBIE)
+    assert bench.after(0.01) == ""
+    assert bench.after(1.0) == f"lost the process of tokenizer (pid {victim.pid})"
 
 
 def test_a_stub_that_the_server_ended_itself_is_no_fault(server: subprocess.Popen[str]) -> None:
