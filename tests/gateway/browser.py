@@ -1,4 +1,4 @@
-"""A real Chromium, without a window."""
+"""A real Chromium, without a window, and what tests do with the page in it."""
 
 import os
 import shutil
@@ -8,6 +8,11 @@ from contextlib import contextmanager
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.gateway.running import Gateway
+from tests.waiting import until
 
 LAPTOP, PHONE = (1280, 900), (390, 844)
 
@@ -45,3 +50,35 @@ def chromium(size: tuple[int, int] = LAPTOP, dark: bool = False, downloads: str 
         yield browser
     finally:
         browser.quit()
+
+
+def opened(browser: Chrome, gateway: Gateway) -> Chrome:
+    """The page, once it knows how the service is."""
+    browser.get(gateway.url)
+    until(lambda: any(state in status(browser) for state in ("Ready", "Not available")))
+    return browser
+
+
+def status(browser: Chrome) -> str:
+    """What the page says of the service."""
+    return browser.find_element(By.ID, "status").text
+
+
+def text_of(browser: Chrome, name: str) -> str:
+    """Of the element with this id; empty where it is not shown."""
+    found = browser.find_element(By.ID, name)
+    return found.text if found.is_displayed() else ""
+
+
+def ask(browser: Chrome, text: str) -> None:
+    """Type the text and wait for its answer and its words."""
+    field = browser.find_element(By.ID, "text")
+    field.clear()
+    field.send_keys(text)
+    field.send_keys(Keys.CONTROL, Keys.ENTER)
+    until(lambda: browser.find_element(By.ID, "go").get_attribute("aria-busy") == "false")
+
+
+def problems_of(browser: Chrome) -> list[str]:
+    """Lines of the browser's console that the page caused by itself (answers of 4xx and 5xx are not)."""
+    return [line["message"] for line in browser.get_log("browser") if "status of" not in line["message"]]

@@ -13,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 
 from serving.checks import free_ports
 from serving.launcher import TritonServer
-from tests.gateway.browser import LAPTOP, PHONE, chromium
+from tests.gateway.browser import LAPTOP, PHONE, ask, chromium, opened, problems_of, status, text_of
 from tests.gateway.running import ROOT, Gateway, gateway_process
 from tests.waiting import until
 
@@ -30,35 +30,6 @@ def browser() -> Iterator[Chrome]:
 @pytest.fixture
 def page(browser: Chrome, gateway: Gateway) -> Chrome:
     return opened(browser, gateway)
-
-
-def opened(browser: Chrome, gateway: Gateway) -> Chrome:
-    browser.get(gateway.url)
-    until(lambda: any(state in status(browser) for state in ("Ready", "Not available")))
-    return browser
-
-
-def status(browser: Chrome) -> str:
-    return browser.find_element(By.ID, "status").text
-
-
-def text_of(browser: Chrome, name: str) -> str:
-    found = browser.find_element(By.ID, name)
-    return found.text if found.is_displayed() else ""
-
-
-def ask(browser: Chrome, text: str) -> None:
-    """Type the text and wait for its answer and its words."""
-    field = browser.find_element(By.ID, "text")
-    field.clear()
-    field.send_keys(text)
-    field.send_keys(Keys.CONTROL, Keys.ENTER)
-    until(lambda: browser.find_element(By.ID, "go").get_attribute("aria-busy") == "false")
-
-
-def problems_of(browser: Chrome) -> list[str]:
-    """Lines of the browser's console that the page caused by itself (answers of 4xx and 5xx are not)."""
-    return [line["message"] for line in browser.get_log("browser") if "status of" not in line["message"]]
 
 
 def test_a_typed_text_gets_the_services_answer(page: Chrome, gateway: Gateway) -> None:

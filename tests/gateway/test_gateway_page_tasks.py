@@ -15,9 +15,8 @@ from export.checkpoint import load_checkpoint
 from export.int8 import build_int8
 from export.publish import publish
 from serving.launcher import TritonServer
-from tests.gateway.browser import chromium
+from tests.gateway.browser import ask, chromium, opened, problems_of, text_of
 from tests.gateway.running import Gateway, gateway_process
-from tests.gateway.test_gateway_page import ask, opened, problems_of, text_of
 from tests.gateway.workers import finished, worker_process
 from tests.waiting import until
 
