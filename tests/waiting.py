@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-GENEROUS = 120.0
+GENEROUS = 180.0
 
 
 def until(holds: Callable[[], object], seconds: float = GENEROUS) -> None:
@@ -11,4 +11,4 @@ def until(holds: Callable[[], object], seconds: float = GENEROUS) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"it did not happen within {seconds:g} s"
-        time.sleep(0.01)
+        time.sleep(0.05)

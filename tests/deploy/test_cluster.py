@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -23,6 +23,7 @@ from export.publish import publish
 from export.versions import rollback
 from tests.deploy.load import TEXTS, Report, load
 from tests.synthetic import write_checkpoint
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("haproxy", path=PLACES) and not os.environ.get("CI"),
@@ -66,14 +67,7 @@ def scores(port: int) -> dict[str, float]:
 
 @pytest.fixture(autouse=True)
 def all_up(cluster: Cluster) -> None:
-    wait(lambda: all(cluster.api.is_up(number) for number in range(1, REPLICAS + 1)), 120)
-
-
-def wait(holds: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"did not happen within {seconds} s"
-        time.sleep(0.2)
+    until(lambda: all(cluster.api.is_up(number) for number in range(1, REPLICAS + 1)), 120)
 
 
 def triton(cluster: Cluster, number: int) -> psutil.Process:
@@ -85,7 +79,7 @@ def triton(cluster: Cluster, number: int) -> psutil.Process:
 def grow(reports: dict[str, Report], count: int = 20) -> None:
     """Wait until every kind of client has so many answers more."""
     aims = {kind: report.answered + count for kind, report in reports.items()}
-    wait(lambda: all(report.answered >= aims[kind] for kind, report in reports.items()), 120)
+    until(lambda: all(report.answered >= aims[kind] for kind, report in reports.items()), 120)
 
 
 def test_requests_of_every_protocol_reach_all_replicas(cluster: Cluster, right: dict[str, float]) -> None:
@@ -117,7 +111,7 @@ def test_killed_replica_costs_the_sdk_nothing_and_comes_back(
         grow(reports)
         triton(cluster, 1).send_signal(signal.SIGKILL)
         grow(reports)
-        wait(lambda: all(cluster.api.is_up(number) for number in range(1, REPLICAS + 1)), 120)
+        until(lambda: all(cluster.api.is_up(number) for number in range(1, REPLICAS + 1)), 120)
         grow(reports)
     assert reports["sdk"].failures == []
     # Those in flight there, at most: two clients of each raw kind.
@@ -137,8 +131,8 @@ def test_killed_launcher_of_a_replica_is_started_again(cluster: Cluster, right: 
     with load(cluster.ports.http, cluster.ports.grpc) as reports:
         grow(reports)
         os.kill(pid, signal.SIGKILL)
-        wait(lambda: cluster.pid(2) != pid, 60)
-        wait(lambda: cluster.api.is_up(2), 60)
+        until(lambda: cluster.pid(2) != pid, 60)
+        until(lambda: cluster.api.is_up(2), 60)
         grow(reports)
     assert regions() == before > 0, "shared memory of the dead is left"
     assert reports["sdk"].failures == []
@@ -154,7 +148,7 @@ def test_requests_at_a_replica_that_hangs_are_answered_by_another(
         hung = triton(cluster, 3)
         hung.suspend()
         try:
-            wait(lambda: not cluster.api.is_up(3), 30)
+            until(lambda: not cluster.api.is_up(3), 30)
             time.sleep(HANGS + 1)
             grow(reports)
         finally:
@@ -218,10 +212,10 @@ def test_log_is_json_with_a_request_id_and_without_texts(cluster: Cluster) -> No
     headers = {"X-Request-ID": "mine-1", "traceparent": f"00-{trace}-b7ad6b7169203331-00"}
     answer = requests.post(url, json={"text": "a secret"}, headers=headers, timeout=30)
     assert answer.headers["X-Request-ID"] == "mine-1"
-    wait(lambda: any("mine-1" in line for line in cluster.lines), 10)
+    until(lambda: any("mine-1" in line for line in list(cluster.lines)), 10)
     line = next(line for line in cluster.lines if "mine-1" in line)
     entry = json.loads(line.removeprefix("haproxy: "))
     assert (entry["request_id"], entry["trace_id"]) == ("mine-1", trace)
     assert entry["status"] == 200
     assert entry["server"].startswith("triton")
-    assert not any("secret" in line for line in cluster.lines)
+    assert not any("secret" in line for line in list(cluster.lines))

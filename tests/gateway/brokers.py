@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.workers import wait_until
+from tests.waiting import until
 
 RABBITMQ_LIB = Path("/usr/lib/rabbitmq")
 
@@ -51,7 +51,7 @@ class Redis:
         options = ["--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
         with (self._folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen([self._command, *options], stdout=log, stderr=log)
-        wait_until(lambda: accepts(self._port))
+        until(lambda: accepts(self._port))
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -92,13 +92,13 @@ class RabbitMq:
             self._process = subprocess.Popen(
                 [self._command], env=self._environment, stdout=log, stderr=log, start_new_session=True
             )
-        wait_until(self._ready)
+        until(self._ready)
 
     def kill(self) -> None:
         """SIGKILL to the node."""
         os.killpg(self._process.pid, 9)
         self._process.wait(60)
-        wait_until(lambda: not accepts(self._port))
+        until(lambda: not accepts(self._port))
         time.sleep(1.0)  # its name service forgets the node when the connection breaks
 
     def stop(self) -> None:

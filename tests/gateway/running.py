@@ -1,5 +1,6 @@
 """A gateway as a process of the server's environment, as `make serve` starts it."""
 
+import json
 import os
 import subprocess
 import threading
@@ -7,10 +8,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from serving.runtime import find_interpreter
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +52,15 @@ class Gateway:
         self._pump = threading.Thread(target=self._read, daemon=True)
         self._pump.start()
         self.client = httpx.Client(base_url=self.url, timeout=60)
+
+    def logged(self, part: str) -> dict[str, Any]:
+        """The access log's entry with this part; the gateway writes it after it has sent the answer."""
+
+        def found() -> list[str]:
+            return [line for line in list(self.lines) if part in line]
+
+        until(found)
+        return json.loads(found()[-1])
 
     def _read(self) -> None:
         assert self.process.stdout is not None

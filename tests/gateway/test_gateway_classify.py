@@ -1,6 +1,5 @@
 """POST /v1/classify on the real gateway and the real Triton: answers, shapes of the body, errors."""
 
-import json
 from typing import Any
 
 import httpx
@@ -176,10 +175,10 @@ def test_a_wrong_address_or_method_is_a_problem(
 def test_a_request_id_comes_back_and_is_in_the_log_but_no_text_is(gateway: Gateway) -> None:
     answer = classify(gateway.client, "A secret about plums.", **{"X-Request-ID": "plum-1"})
     assert answer.headers["x-request-id"] == "plum-1"
-    [entry] = [json.loads(line) for line in list(gateway.lines) if '"plum-1"' in line]
+    entry = gateway.logged('"plum-1"')
     assert entry["caller"] == "anonymous"
     assert (entry["status"], entry["texts"], entry["tokens"]) == (200, 1, answer.json()[0]["num_tokens"])
-    assert not any("secret" in line for line in gateway.lines)
+    assert not any("secret" in line for line in list(gateway.lines))
 
 
 @pytest.mark.parametrize("given", ["", "two words", "x" * 129, "naïve"])

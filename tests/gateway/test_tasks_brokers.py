@@ -9,7 +9,8 @@ from serving.launcher import TritonServer
 from tests.gateway.brokers import RabbitMq, Redis
 from tests.gateway.running import gateway_process
 from tests.gateway.test_tasks_faults import assert_right, direct_answers, done_texts, short_texts
-from tests.gateway.workers import WorkerProcess, finished, results, submit, wait_until
+from tests.gateway.workers import WorkerProcess, finished, results, submit
+from tests.waiting import until
 
 BROKERS = {"rabbitmq": RabbitMq, "redis": Redis}
 
@@ -32,9 +33,9 @@ def test_task_survives_kills_of_broker_and_worker(broker, server: TritonServer, 
     with gateway_process(server.grpc_url, GATEWAY_DATA=str(tmp_path), **settings) as gateway:
         workers = [WorkerProcess(server.grpc_url, tmp_path, **settings) for _ in range(2)]
         task = submit(gateway.client, texts)
-        wait_until(lambda: done_texts(gateway, task) > 0.1 * len(texts))
+        until(lambda: done_texts(gateway, task) > 0.1 * len(texts))
         workers[0].kill()
-        wait_until(lambda: done_texts(gateway, task) > 0.3 * len(texts))
+        until(lambda: done_texts(gateway, task) > 0.3 * len(texts))
         broker.kill()
         meanwhile = submit(gateway.client, texts[:50])
         broker.start()

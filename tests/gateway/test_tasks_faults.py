@@ -16,9 +16,9 @@ from tests.gateway.workers import (
     finished,
     results,
     submit,
-    wait_until,
     worker_process,
 )
+from tests.waiting import until
 
 WORDS = ["great", "dull", "warm", "long", "odd", "fine", "lost", "loud", "slow", "keen"]
 STALL = {"TASK_STALL": "3"}
@@ -59,10 +59,10 @@ def test_twenty_thousand_texts_survive_kills_of_worker_and_gateway(server: Trito
         worker = WorkerProcess(server.grpc_url, tmp_path, **STALL)
         task = submit(gateway.client, texts, headers={"Idempotency-Key": "k"})
         for part in (0.2, 0.4):
-            wait_until(lambda part=part: done_texts(gateway, task) > part * len(texts))
+            until(lambda part=part: done_texts(gateway, task) > part * len(texts))
             worker.kill()
             worker = WorkerProcess(server.grpc_url, tmp_path, **STALL)
-        wait_until(lambda: done_texts(gateway, task) > 0.6 * len(texts))
+        until(lambda: done_texts(gateway, task) > 0.6 * len(texts))
         gateway.process.kill()
         gateway.process.wait(60)
     try:
@@ -86,7 +86,7 @@ def test_killed_model_server_is_waited_for(published_repository: Path, server: T
             worker_process(first.grpc_url, tmp_path),
         ):
             task = submit(gateway.client, texts)
-            wait_until(lambda: 0 < done_texts(gateway, task) < len(texts))
+            until(lambda: 0 < done_texts(gateway, task) < len(texts))
             kill_group(first)
             with TritonServer(published_repository, **ports | {"grpc_port": port}):
                 assert finished(gateway.client, task)["state"] == "done"
@@ -182,7 +182,7 @@ def test_cancelled_task_stops_and_keeps_what_it_has(server: TritonServer, tmp_pa
     ):
         task = submit(gateway.client, texts)
         address = f"/v1/tasks/{task['id']}"
-        wait_until(lambda: done_texts(gateway, task) > 100)
+        until(lambda: done_texts(gateway, task) > 100)
         part = gateway.client.get(task["results"])
         assert part.headers["task-state"] == "running"
         assert len(part.text.splitlines()) == int(part.headers["task-ready"]) > 0
@@ -207,8 +207,8 @@ def test_expired_task_is_deleted(server: TritonServer, tmp_path: Path):
     ):
         task = submit(gateway.client, ["a text"])
         address = f"/v1/tasks/{task['id']}"
-        wait_until(lambda: gateway.client.get(address).status_code == 404)
-        wait_until(lambda: not any(task["id"] in name for name in names(tmp_path)))
+        until(lambda: gateway.client.get(address).status_code == 404)
+        until(lambda: not any(task["id"] in name for name in names(tmp_path)))
 
 
 def test_worker_told_to_stop_gives_its_chunks_back(server: TritonServer, tmp_path: Path):
@@ -216,7 +216,7 @@ def test_worker_told_to_stop_gives_its_chunks_back(server: TritonServer, tmp_pat
     with gateway_process(server.grpc_url, GATEWAY_DATA=str(tmp_path)) as gateway:
         with worker_process(server.grpc_url, tmp_path) as worker:
             task = submit(gateway.client, texts)
-            wait_until(lambda: done_texts(gateway, task) > 0)
+            until(lambda: done_texts(gateway, task) > 0)
             assert worker.stop() == 0
         with worker_process(server.grpc_url, tmp_path):
             assert finished(gateway.client, task)["state"] == "done"

@@ -12,8 +12,7 @@ from typing import Any
 import httpx
 
 from tests.gateway.running import ROOT, server_python
-
-PATIENCE = 180.0
+from tests.waiting import GENEROUS, until
 
 
 class WorkerProcess:
@@ -29,7 +28,7 @@ class WorkerProcess:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(lambda: "is ready" in self.log.read_text() or self.process.poll() is not None)
+        until(lambda: "is ready" in self.log.read_text() or self.process.poll() is not None)
         assert self.process.poll() is None, self.log.read_text()
 
     def stop(self) -> int:
@@ -54,14 +53,6 @@ def worker_process(triton_url: str, folder: Path, **environment: str) -> Iterato
             worker.stop()
 
 
-def wait_until(true: Any, patience: float = PATIENCE) -> None:
-    """Returns once `true()` holds; fails after the patience."""
-    give_up_at = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < give_up_at, "it did not happen in time"
-        time.sleep(0.1)
-
-
 def submit(api: httpx.Client, texts: list[Any], **options: Any) -> dict[str, Any]:
     """The accepted task's status."""
     answer = api.post("/v1/tasks", json=texts, **options)
@@ -69,7 +60,7 @@ def submit(api: httpx.Client, texts: list[Any], **options: Any) -> dict[str, Any
     return answer.json()
 
 
-def finished(api: httpx.Client, task: dict[str, Any], patience: float = PATIENCE) -> dict[str, Any]:
+def finished(api: httpx.Client, task: dict[str, Any], patience: float = GENEROUS) -> dict[str, Any]:
     """The task's status when it has ended."""
     found: dict[str, Any] = {}
 
@@ -78,7 +69,7 @@ def finished(api: httpx.Client, task: dict[str, Any], patience: float = PATIENCE
         found = api.get(f"/v1/tasks/{task['id']}").json()
         return found["finished_at"] is not None
 
-    wait_until(ended, patience)
+    until(ended, patience)
     return found
 
 
