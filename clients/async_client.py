@@ -37,6 +37,8 @@ class AsyncSentimentClient:
     url: "host", "host:port" or "scheme://host:port"; https:// and grpcs:// speak TLS. Default: 127.0.0.1.
     model: the ensemble to ask. headers: sent with every request, for a proxy that wants a token.
     background: this work gives way to the work of others that waits on the server.
+    only_loop: no other event loop of this process speaks gRPC, as in an asyncio service; a gRPC request then
+    takes less processor time.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class AsyncSentimentClient:
         limits: Limits | None = None,
         headers: Mapping[str, str] | None = None,
         background: bool = False,
+        only_loop: bool = False,
     ) -> None:
         self.endpoint = parse_endpoint(url, protocol)
         self.model = model
         self.limits = limits or Limits()
         self.background = background
+        self._only_loop = only_loop
         self._timeout = self.limits.timeout
         self._headers = dict(headers or {})
         self._batch_size = self.limits.batch_size
@@ -217,7 +221,7 @@ class AsyncSentimentClient:
         if self._closed:
             raise RuntimeError("this client is closed; make a new one")
         if self._session is None or not self._session.belongs_here():
-            self._session = Session(self.endpoint, self._headers, self.limits)
+            self._session = Session(self.endpoint, self._headers, self.limits, self._only_loop)
         return self._session
 
 

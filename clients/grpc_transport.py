@@ -2,7 +2,8 @@
 
 Not through tritonclient.grpc.aio: gRPC's asyncio support has one completion queue for the whole process, so
 event loops in two threads wake each other up and log an exception each time, and one that has ended goes on
-being called (https://github.com/grpc/grpc/issues/25364). The callback interface is thread-safe.
+being called (https://github.com/grpc/grpc/issues/25364). The callback interface is thread-safe. A process
+with one event loop may use grpc_aio_transport.py, which is faster.
 """
 
 import asyncio
@@ -38,18 +39,9 @@ class GrpcTransport:
         )
 
     async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
-        tensor = triton_grpc.InferInput(INPUT, [len(texts), 1], "BYTES")
-        tensor.set_data_from_numpy(text_tensor(texts))
         answer = Answer()
         call = self._client.async_infer(
-            model,
-            [tensor],
-            answer.deliver,
-            request_id=options.request_id,
-            timeout=options.microseconds,
-            parameters=options.parameters,
-            headers=options.headers(self._headers),
-            client_timeout=options.timeout,
+            model, callback=answer.deliver, **call_arguments(texts, options, self._headers)
         )
         try:
             result = await answer.future
@@ -71,6 +63,22 @@ class GrpcTransport:
 
     async def close(self) -> None:
         self._client.close()
+
+
+def call_arguments(
+    texts: Sequence[str], options: RequestOptions, headers: Mapping[str, str]
+) -> dict[str, Any]:
+    """What every form of tritonclient's `infer` over gRPC takes beside the model's name."""
+    tensor = triton_grpc.InferInput(INPUT, [len(texts), 1], "BYTES")
+    tensor.set_data_from_numpy(text_tensor(texts))
+    return {
+        "inputs": [tensor],
+        "request_id": options.request_id,
+        "timeout": options.microseconds,
+        "parameters": options.parameters,
+        "headers": options.headers(headers),
+        "client_timeout": options.timeout,
+    }
 
 
 class Answer:

@@ -1,7 +1,7 @@
 """What the server says about one text."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -37,7 +37,10 @@ class Sentiment:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain Python values, for json.dumps, without those that this kind of model lacks."""
-        fields = asdict(self)
+        fields = {name: getattr(self, name) for name in FIELDS}
         if self.values is not None:
             del fields["probabilities"]
         return {name: value for name, value in fields.items() if value is not None}
+
+
+FIELDS = tuple(field.name for field in fields(Sentiment))

@@ -19,8 +19,10 @@ _inherited: list["Session"] = []
 class Session:
     """Opened inside the event loop that will use it."""
 
-    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], limits: Limits) -> None:
-        self.transport = open_transport(endpoint, headers, limits.max_in_flight)
+    def __init__(
+        self, endpoint: Endpoint, headers: Mapping[str, str], limits: Limits, only_loop: bool
+    ) -> None:
+        self.transport = open_transport(endpoint, headers, limits.max_in_flight, only_loop)
         self.circuit = Circuit()
         self._limits = limits
         self._places = asyncio.Semaphore(limits.max_in_flight)
@@ -46,11 +48,14 @@ class Session:
 
         Raises the error of a server that stays down, or ServerBusy, when the deadline comes before a place.
         """
+        if not attempts.may_repeat:
+            async with self._places:
+                yield
+            return
         try:
             async with AsyncExitStack() as held:
                 async with asyncio.timeout(attempts.seconds_left()):
-                    if attempts.may_repeat:
-                        await held.enter_async_context(self.circuit.turn())
+                    await held.enter_async_context(self.circuit.turn())
                     await held.enter_async_context(self._places)
                 yield
         except TimeoutError:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from clients.endpoint import Endpoint
+from clients.grpc_aio_transport import GrpcAioTransport
 from clients.grpc_transport import GrpcTransport
 from clients.http_transport import HttpTransport
 from clients.request_options import RequestOptions
@@ -22,8 +23,13 @@ class Transport(Protocol):
     async def close(self) -> None: ...
 
 
-def open_transport(endpoint: Endpoint, headers: Mapping[str, str], connections: int) -> Transport:
-    """Opens nothing yet but the pool; must be called inside the event loop that will use it."""
+def open_transport(
+    endpoint: Endpoint, headers: Mapping[str, str], connections: int, only_loop: bool
+) -> Transport:
+    """Opens nothing yet but the pool; must be called inside the event loop that will use it.
+
+    only_loop: no other event loop of this process speaks gRPC.
+    """
     if endpoint.protocol == "grpc":
-        return GrpcTransport(endpoint, headers)
+        return GrpcAioTransport(endpoint, headers) if only_loop else GrpcTransport(endpoint, headers)
     return HttpTransport(endpoint, headers, connections)

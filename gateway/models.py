@@ -25,8 +25,10 @@ class Model:
         timeout = settings.request_timeout
         at_once = Limits(timeout=timeout, deadline=0, max_in_flight=settings.max_in_flight)
         lists = Limits(timeout=timeout, deadline=timeout, max_in_flight=LISTS_IN_FLIGHT)
-        self.single = AsyncSentimentClient(settings.triton_url, "grpc", name, at_once)
-        self.lists = AsyncSentimentClient(settings.triton_url, "grpc", name, lists)
+        self.single, self.lists = (
+            AsyncSentimentClient(settings.triton_url, "grpc", name, limits, only_loop=True)
+            for limits in (at_once, lists)
+        )
         self._description: Description | None = None
 
     async def outcomes(self, texts: Sequence[str], request_id: str, timeout: float) -> list[Outcome]:

@@ -43,7 +43,7 @@ class FakeTriton:
     """
 
     def __init__(self) -> None:
-        self.faults: deque[str | float] = deque()
+        self.faults: deque[str | float | None] = deque()
         self.texts: list[list[str]] = []
         self.tokens: list[str | None] = []
         self.peers: list[str] = []
