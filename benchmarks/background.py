@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.paths import ROOT, SHIPPED_CHECKPOINT
+from benchmarks.processes import memory_mib
 from benchmarks.summary import percentile
 from benchmarks.texts import load
 from clients import AsyncSentimentClient, Limits, TaskClient
@@ -104,9 +105,11 @@ def main(
                 latencies = asyncio.run(online(server.grpc_url, reviews, rate, seconds, number))
                 done = (task.status().done - before) / (time.perf_counter() - start)
                 windows[works].append(Window(latencies, done))
+        memory = memory_mib(worker)
         assert not task.status().ended, "the task ended before the measurement did"
         task.cancel()
     show(windows[False], windows[True], rate)
+    console.print(f"the worker's memory at the end: {memory:.0f} MiB")
 
 
 def show(without: Sequence[Window], beside: Sequence[Window], rate: float) -> None:

@@ -22,6 +22,7 @@ from benchmarks.callers import Caller, triton_caller
 from benchmarks.fp32_server import fp32_server, with_layers
 from benchmarks.load import closed_loop
 from benchmarks.paths import SHIPPED_CHECKPOINT
+from benchmarks.processes import memory_mib
 from benchmarks.summary import percentile
 from benchmarks.texts import Review, load
 from deploy.cluster.balancer import Address, Balancer, Ports
@@ -36,8 +37,8 @@ MOST_MS = 0.5  # more p50 for a lone client
 
 
 @contextmanager
-def balanced(server: TritonServer) -> Iterator[str]:
-    """The URL of an HAProxy before this server alone."""
+def balanced(server: TritonServer) -> Iterator[tuple[str, int]]:
+    """The URL and the process id of an HAProxy before this server alone."""
     ports = Ports(*stable_ports(3))
     address = Address("127.0.0.1", server.options.http_port, server.options.grpc_port)
     with tempfile.TemporaryDirectory() as folder:
@@ -46,7 +47,7 @@ def balanced(server: TritonServer) -> Iterator[str]:
         try:
             while not balancer.api.is_up(1):
                 time.sleep(0.1)
-            yield f"http://127.0.0.1:{ports.http}"
+            yield f"http://127.0.0.1:{ports.http}", balancer.pid
         finally:
             balancer.stop()
 
@@ -85,7 +86,7 @@ def main(
     """What HAProxy costs: throughput with 16 clients, latency of a lone one."""
     checkpoint = with_layers(checkpoint, layers)
     texts = load(checkpoint, reviews).by_length
-    with fp32_server(checkpoint) as server, balanced(server) as url:
+    with fp32_server(checkpoint) as server, balanced(server) as (url, pid):
         callers: dict[str, Caller] = {
             DIRECT: triton_caller(server.http_url, MODEL),
             BALANCED: triton_caller(url, MODEL),
@@ -94,6 +95,7 @@ def main(
         lone(callers, short, 20)  # not counted
         alone = lone(callers, short, requests)
         together = crowd(callers, texts["imdb"], rounds, seconds)
+        memory = memory_mib(pid)
     more = median(alone[BALANCED]) - median(alone[DIRECT])
     share = median(each[BALANCED] / each[DIRECT] for each in together)
     console = Console()
@@ -104,6 +106,7 @@ def main(
     console.print(found)
     console.print(f"share of the direct reviews/s, {MANY} clients: {share:.1%} (at least {LEAST_SHARE:.0%})")
     console.print(f"p50 beyond the direct one, 1 client: {more:+.2f} ms (less than {MOST_MS} ms)")
+    console.print(f"HAProxy's memory at the end: {memory:.0f} MiB")
     raise typer.Exit(share < LEAST_SHARE or more >= MOST_MS)
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.paths import SHIPPED_CHECKPOINT
+from benchmarks.processes import memory_mib
 from export.checkpoint import load_checkpoint
 from export.parity import open_session, run_rows
 from export.precisions import builder
@@ -31,11 +31,6 @@ def row_of(length: int, vocabulary: int) -> list[int]:
     """Random ids between a first and a last one."""
     inner = np.random.default_rng(length).integers(1000 % vocabulary, vocabulary, length - 2)
     return [101 % vocabulary, *inner.tolist(), 102 % vocabulary]
-
-
-def memory_mib() -> float:
-    """The memory of this process."""
-    return psutil.Process().memory_info().rss / 2**20
 
 
 def timed(session: Any, rows: dict[int, list[int]], rounds: int, clock: Any) -> dict[int, np.ndarray]:
@@ -86,10 +81,10 @@ def measure(model: Any, rows: dict[int, list[int]], rounds: int) -> Table:
     one = open_session(model, threads=1)
     memory = {}
     for length in sorted(rows):
-        before = memory_mib()
+        before = memory_mib(os.getpid())
         run_rows(one, [rows[length]])
         if length > BASE:
-            memory[length] = memory_mib() - before
+            memory[length] = memory_mib(os.getpid()) - before
     timed(one, rows, 2, time.process_time)
     processor = timed(one, rows, rounds, time.process_time)
     latency = timed(open_session(model), rows, rounds, time.perf_counter)

@@ -60,9 +60,9 @@ def publish(
         _seed(repository)
         version = max(versions(repository), default=0) + 1
         keep_only(repository, served(repository).values())
-        signature = as_manifest(signature_of(checkpoint.config))
+        always = {"checkpoint_sha256": checkpoint.sha256, **as_manifest(signature_of(checkpoint.config))}
         described = {
-            name: {**(manifests or {}).get(name, {}), **signature, "version": version} for name in models
+            name: {**(manifests or {}).get(name, {}), **always, "version": version} for name in models
         }
         names = [TOKENIZER, *models]
         folders = [repository / name for name in names]

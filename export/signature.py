@@ -1,8 +1,9 @@
 """What config.pbtxt promises of a version: the outputs of its problem type, its labels, its threshold.
 
 A version's manifests say what it holds, so a rollback finds the promises of the version that it returns to.
-Ensembles name their labels in `parameters` and, for Triton's classification extension (`class_count`), in
-`<version>/labels.txt`; models in `labels.txt`, which is that of the version published or rolled back to last.
+Ensembles name their labels and their checkpoint in `parameters`. For Triton's classification extension
+(`class_count`) their labels are in `<version>/labels.txt` too; a model's are in `labels.txt`, which is that
+of the version published or rolled back to last.
 """
 
 import json
@@ -26,11 +27,15 @@ _TOKENIZERS = ("num_tokens", "num_windows", "truncated")
 
 @dataclass(frozen=True)
 class Signature:
-    """labels is empty for versions that were published before manifests named them."""
+    """labels is empty for versions that were published before manifests named them.
+
+    checkpoint_sha256: of the checkpoint, by which a result that a server gave is traced to its weights.
+    """
 
     problem_type: str = SINGLE
     labels: tuple[str, ...] = ()
     threshold: float = 0.5
+    checkpoint_sha256: str = ""
 
 
 def signature_of(config: ModelConfig) -> Signature:
@@ -40,14 +45,17 @@ def signature_of(config: ModelConfig) -> Signature:
 
 def as_manifest(signature: Signature) -> dict[str, Any]:
     """What a model's manifest keeps of it."""
-    return {KEY: asdict(signature)}
+    kept = asdict(signature)
+    del kept["checkpoint_sha256"]  # the manifest has it anyway
+    return {KEY: kept}
 
 
 def read_signature(version: Path) -> Signature:
     """The signature of a published version of a model, by the manifest in its folder."""
     try:
-        kept = json.loads((version / MANIFEST).read_text(encoding="utf-8"))[KEY]
-        return Signature(kept["problem_type"], tuple(kept["labels"]), kept["threshold"])
+        manifest = json.loads((version / MANIFEST).read_text(encoding="utf-8"))
+        kept, checkpoint = manifest[KEY], str(manifest.get("checkpoint_sha256", ""))
+        return Signature(kept["problem_type"], tuple(kept["labels"]), kept["threshold"], checkpoint)
     except (OSError, ValueError, KeyError, TypeError):
         return Signature()
 
@@ -189,7 +197,7 @@ def _problem_type(config: model_config_pb2.ModelConfig) -> str:
 
 
 def _set_parameters(config: model_config_pb2.ModelConfig, signature: Signature) -> None:
-    for key in ("problem_type", "labels", "threshold"):
+    for key in ("problem_type", "labels", "threshold", "checkpoint_sha256"):
         config.parameters.pop(key, None)
     if not signature.labels and signature.problem_type == SINGLE:
         return
@@ -199,5 +207,7 @@ def _set_parameters(config: model_config_pb2.ModelConfig, signature: Signature) 
     }
     if signature.problem_type == MULTI:
         values["threshold"] = str(signature.threshold)
+    if signature.checkpoint_sha256:
+        values["checkpoint_sha256"] = signature.checkpoint_sha256
     for key, value in values.items():
         config.parameters[key].string_value = value

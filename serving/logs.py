@@ -84,7 +84,7 @@ class LogFilter:
 
     def reason(self) -> str:
         """The first line that says why a start failed, empty when there is none."""
-        messages = [text(line) for line in self.kept if self._matters(line, "EF")]
+        messages = [text(line) for line in list(self.kept) if self._matters(line, "EF")]
         failed = [message for message in messages if FAILED in message]
         first = next(iter(failed or messages), "")
         return first.split(PYTHON_TRACE)[0].replace("Internal: TritonModelException: ", "")

@@ -110,8 +110,16 @@ def flat(
 
 
 @app.command()
-def engines(repository: Repository = REPOSITORY, rows: Rows = 4000, rounds: int = 3) -> None:
-    """Commands of two sizes: local, Ray here, one and two nodes of a core; rows/s of the difference."""
+def engines(
+    repository: Repository = REPOSITORY,
+    rows: Rows = 4000,
+    rounds: int = 3,
+    only: Annotated[list[str] | None, typer.Option(help="Ways beside local; repeat it.")] = None,
+) -> None:
+    """Commands of two sizes: local, Ray here, one and two nodes of a core; rows/s of the difference.
+
+    A start of Ray takes ten seconds, a second more or less, so many rows tell more than many rounds.
+    """
     texts = texts_of(rows)
     ways: dict[str, Callable[[Path, Path], list[str]]] = {
         "local": lambda source, out: command(source, out, repository, "--unit-rows", "250"),
@@ -119,6 +127,7 @@ def engines(repository: Repository = REPOSITORY, rows: Rows = 4000, rounds: int 
         "ray, a node of one core": lambda source, out: _nodes(1, source, out, repository),
         "ray, two nodes of one core": lambda source, out: _nodes(2, source, out, repository),
     }
+    ways = {name: way for name, way in ways.items() if not only or name in ("local", *only)}
     found: dict[str, list[float]] = {name: [] for name in ways}
     with one_line_errors(), tempfile.TemporaryDirectory() as home:
         sources = [write(Path(home) / f"{n}.parquet", texts[:n]) for n in (rows // 4, rows)]

@@ -120,7 +120,9 @@ def _connect(address: str | None, workers: int):  # type: ignore[no-untyped-def]
         if address:
             ray.init(address=address, **quiet)
         else:
-            ray.init(num_cpus=workers or usable_cores(), include_dashboard=False, **_small_store(), **quiet)
+            # "local": not a cluster that runs, or once ran, on this machine, or that RAY_ADDRESS names.
+            cores = workers or usable_cores()
+            ray.init("local", num_cpus=cores, include_dashboard=False, **_small_store(), **quiet)
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
         raise BulkError(f"Ray can't be reached or started: {_reason(error)}") from None
     context = ray.data.DataContext.get_current()

@@ -26,6 +26,14 @@ TOUCH_SECONDS = 2.0
 log = logging.getLogger("gateway.tasks")
 
 
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Not that a stopping worker gives a chunk back, which Celery logs with a stack trace."""
+    return not (record.exc_info and record.exc_info[0] is Reject)
+
+
+logging.getLogger("celery.app.trace").addFilter(_is_worth_a_line)
+
+
 class Worker:
     """The state of one worker process."""
 

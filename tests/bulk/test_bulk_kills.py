@@ -54,7 +54,7 @@ def test_a_driver_that_is_killed_again_and_again(
         driver.kill()
         driver.wait()
         kills += 1
-        _, alive = psutil.wait_procs(workers, timeout=10)
+        _, alive = psutil.wait_procs(workers, timeout=60)
         assert not alive, "workers outlive their driver"
     assert bulk(published_repository, *line[4:9]).returncode == 3
     assert scored(tmp_path / "out") == rows
@@ -77,6 +77,8 @@ def test_workers_that_are_killed_again_and_again(
         # Texts that see three workers die are taken for the cause, so those of this kill must be done first.
         enough = parts() + 2 * WORKERS
         until(lambda enough=enough: parts() >= enough or driver.poll() is not None)
+        if driver.poll() is not None:
+            break
         spawned = [each for each in psutil.Process(driver.pid).children() if "spawn_main" in title(each)]
         if spawned:
             os.kill(chance.choice(spawned).pid, signal.SIGKILL)

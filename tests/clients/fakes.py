@@ -21,6 +21,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 MAX_BATCH_SIZE = 4
 OVERLOAD = "the server is busy: about 2.4 s of work wait, the limit is 2.0 s; try again in 0.4 s"
+FAR = OVERLOAD.replace("0.4 s", "3 s")
 NOT_WELCOME = "in ensemble 'sentiment', text {} is not welcome"
 OUTPUTS = {
     "label": "BYTES",
@@ -35,11 +36,11 @@ OUTPUTS = {
 class FakeTriton:
     """What the server saw, and what it shall do next.
 
-    faults: one for each request to come: "busy", "queue" (a full queue as an ensemble reports it), "overload"
-    (our backend's refusal: come back in 0.4 s), "reset", "internal", or seconds to sleep. texts: the texts of
-    every request that was answered. tokens: the Authorization header of every request. peers: the connection
-    of every request. parameters: the KServe parameters of every request. peak: the most requests at the same
-    time. down: every request is cut off meanwhile.
+    faults: one for each request to come: "busy", "queue" (a full queue as an ensemble reports it),
+    "overload" (our backend's refusal: come back in 0.4 s), "far" (in 3 s), "reset", "internal", or
+    seconds to sleep. texts: the texts of every request that was answered. tokens: the Authorization
+    header of every request. peers: the connection of every request. parameters: the KServe parameters of
+    every request. peak: the most requests at the same time. down: every request is cut off meanwhile.
     """
 
     def __init__(self) -> None:
@@ -143,6 +144,7 @@ def _http_answer(
         "busy": (503, "not ready"),
         "queue": (400, "Exceeds maximum queue size"),
         "overload": (503, OVERLOAD),
+        "far": (503, FAR),
         "proxy": (400, "Bad Request"),
         "too large": (413, "Request Entity Too Large"),
         "internal": (500, "boom"),
@@ -192,6 +194,7 @@ class _Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
                 "busy": (grpc.StatusCode.UNAVAILABLE, "not ready"),
                 "queue": (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size"),
                 "overload": (grpc.StatusCode.UNAVAILABLE, OVERLOAD),
+                "far": (grpc.StatusCode.UNAVAILABLE, FAR),
                 "proxy": (grpc.StatusCode.INVALID_ARGUMENT, "Bad Request"),
                 "reset": (grpc.StatusCode.UNAVAILABLE, "Socket closed"),
                 "internal": (grpc.StatusCode.INTERNAL, "boom"),

@@ -39,7 +39,7 @@ asyncio.run(main(sys.argv[1]))
 def test_an_asyncio_service_gets_right_answers_retries_and_time_limits() -> None:
     with fakes.grpc_server() as fake:
         requests = 4 * 40 // fakes.MAX_BATCH_SIZE
-        fake.faults.extend([None] * requests + ["busy", "overload", None, 2.0, 2.0])
+        fake.faults.extend([None] * requests + ["busy", "overload", None, 5.0, 5.0])
         program = [sys.executable, "-c", PROGRAM, fake.url]
         ended = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr

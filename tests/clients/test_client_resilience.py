@@ -48,7 +48,7 @@ async def test_asyncio_client_retries_too(fake, protocol):
 def test_full_queue_that_stays_full_ends_as_server_busy(fake, protocol):
     fake.faults.extend(["queue"] * 1000)
     with (
-        SentimentClient(fake.url, protocol, limits=Limits(deadline=0.5)) as client,
+        SentimentClient(fake.url, protocol, limits=Limits(deadline=2.0)) as client,
         pytest.raises(ServerBusy, match="send less"),
     ):
         client.classify(["a text"])
@@ -73,9 +73,9 @@ def test_lasting_failure_is_not_retried(fake, protocol):
 
 
 def test_slow_answer_is_given_up_and_the_client_goes_on(fake, protocol):
-    fake.faults.append(1.5)
-    with SentimentClient(fake.url, protocol, limits=Limits(timeout=0.3)) as client:
-        with pytest.raises(RequestTimeout, match=r"0\.3 s"):
+    fake.faults.append(4.0)
+    with SentimentClient(fake.url, protocol, limits=Limits(timeout=1.5)) as client:
+        with pytest.raises(RequestTimeout, match=r"1\.5 s"):
             client.classify(["slow"])
         assert labels(client.classify(["quick"])) == ["quick"]
     assert fake.calls == 2
@@ -229,7 +229,7 @@ def test_retry_after_header_is_told_to_the_caller():
 
 
 def test_request_that_waits_to_be_tried_again_gives_up_its_place(fake, protocol):
-    fake.faults.append("overload")
+    fake.faults.append("far")
     limits = Limits(max_in_flight=1)
     with SentimentClient(fake.url, protocol, limits=limits) as client, ThreadPoolExecutor(2) as threads:
         client.connect()
@@ -243,7 +243,7 @@ def test_request_that_waits_to_be_tried_again_gives_up_its_place(fake, protocol)
 
 
 def test_every_caller_of_a_dead_server_is_told_at_the_same_deadline(protocol):
-    limits = Limits(deadline=1.0, max_in_flight=2)
+    limits = Limits(deadline=3.0, max_in_flight=2)
     began = time.monotonic()
 
     def ask(number: int) -> float:
@@ -254,11 +254,11 @@ def test_every_caller_of_a_dead_server_is_told_at_the_same_deadline(protocol):
     nobody = f"127.0.0.1:{free_port()}"
     with SentimentClient(nobody, protocol, limits=limits) as client, ThreadPoolExecutor(12) as threads:
         took = list(threads.map(ask, range(12)))
-    assert max(took) < 6 * limits.deadline, "six waves of two, each with a deadline of its own, take 6 s"
+    assert max(took) < 6 * limits.deadline, "six waves of two, each with a deadline of its own, take 18 s"
 
 
 def test_place_that_never_comes_free_is_told_at_the_deadline(fake, protocol):
-    fake.delay = 2.0
+    fake.delay = 5.0
     limits = Limits(deadline=0.5, max_in_flight=1)
     with SentimentClient(fake.url, protocol, limits=limits) as client, ThreadPoolExecutor(1) as threads:
         client.connect()
@@ -393,7 +393,7 @@ def test_dropped_clients_leave_no_connections_behind(fake, protocol, caplog):
     before = open_files()
     for _ in range(20):
         use()
-    give_up_at = time.monotonic() + 10
+    give_up_at = time.monotonic() + 60
     while open_files() > before + 5 and time.monotonic() < give_up_at:
         time.sleep(0.05)
     assert open_files() <= before + 5

@@ -63,7 +63,7 @@ class Paused:
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_texts_before_a_pause_do_not_wait_for_its_end(asynchronous):
     paused = Paused(["a", "b"])
-    windows = open_windows(aiter(paused) if asynchronous else iter(paused), window=100, seconds=0.05)
+    windows = open_windows(aiter(paused) if asynchronous else iter(paused), window=100, seconds=1.0)
     assert await asyncio.wait_for(windows.next(), LONG / 2) == ["a", "b"]
     paused.released.set()
     assert await windows.next() == ["last"]
@@ -110,4 +110,4 @@ async def test_closed_windows_end_the_reading_thread():
     give_up_at = time.monotonic() + LONG
     while threading.active_count() > before and time.monotonic() < give_up_at:
         await asyncio.sleep(0.01)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before

@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from clients import SentimentClient
+from serving.checks import free_ports
 from serving.runtime import Runtime, assemble, find_interpreter
-from tests.clients.fakes import free_port
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "serve-models.sh"
 
@@ -41,7 +41,7 @@ def command(runtime: Runtime, tmp_path: Path) -> dict[str, str]:
 @contextmanager
 def started(environment: dict[str, str], repository: Path, **settings: str) -> Iterator[str]:
     """The URL of a server that the script started; asserts that it drains and ends well on SIGTERM."""
-    http, grpc, metrics = free_port(), free_port(), free_port()
+    http, grpc, metrics = free_ports("127.0.0.1", 3)
     ports = [
         f"--http-port={http}",
         f"--grpc-port={grpc}",
@@ -69,7 +69,7 @@ def wait_until_ready(process: subprocess.Popen[str], url: str) -> None:
         try:
             if requests.get(f"{url}/v2/health/ready", timeout=5).ok:
                 return
-        except requests.ConnectionError:
+        except requests.RequestException:
             pass
         time.sleep(0.1)
     raise AssertionError("not ready within a minute")

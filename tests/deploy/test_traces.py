@@ -58,7 +58,7 @@ def the_one(collector: Received, trace: str, name: str) -> Span:
 
 
 def wait_for(collector: Received, trace: str, count: int) -> None:
-    until(lambda: len(collector.of(trace)) >= count, 20)
+    until(lambda: len(collector.of(trace)) >= count)
     assert len(collector.of(trace)) == count, [span.name for span in collector.of(trace)]
 
 
@@ -124,7 +124,7 @@ def test_each_run_of_a_list_is_a_span_and_its_wait_is_one(collector: Received, t
     trace, traceparent = context()
     with SentimentClient(traced.http_url) as client:
         client.classify(["word " * 300] * 4, traceparent)
-    until(lambda: len([span for span in collector.of(trace) if span.name == "run"]) == 4, 20)
+    until(lambda: len([span for span in collector.of(trace) if span.name == "run"]) == 4)
     assert the_one(collector, trace, "queue")
 
 

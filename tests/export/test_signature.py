@@ -162,6 +162,7 @@ def test_labels_of_any_script_and_with_quotes_are_written_and_read_back(
     publish_fp32(replace(checkpoint, config=replace(checkpoint.config, labels=labels)), tmp_path)
     ensemble = read_config(tmp_path / "sentiment" / "config.pbtxt")
     assert json.loads(ensemble.parameters["labels"].string_value) == list(labels)
+    assert ensemble.parameters["checkpoint_sha256"].string_value == checkpoint.sha256
     assert (tmp_path / "sentiment/1/labels.txt").read_text().splitlines() == [*labels[:2], "two lines"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.checkpoint import load_checkpoint
@@ -45,6 +45,7 @@ class TestNames:
         refused(lambda: member(tmp_path, name), "not the name of a file")
         refused(lambda: members(tmp_path, ["model.safetensors", name]), "not the name of a file")
 
+    @settings(deadline=None)
     @given(st.text())
     def test_an_accepted_name_stays_in_the_folder(self, name: str) -> None:
         folder = Path("/nowhere")

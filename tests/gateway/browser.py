@@ -37,6 +37,7 @@ def chromium(size: tuple[int, int] = LAPTOP, dark: bool = False, downloads: str 
         options.add_experimental_option("prefs", {"download.default_directory": downloads})
     browser = Chrome(options=options, service=Service(driver))
     try:
+        browser.set_script_timeout(120)  # axe takes its time on a busy machine
         browser.set_page_load_timeout(60)
         width, height = size
         browser.execute_cdp_cmd(

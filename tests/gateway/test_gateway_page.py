@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,22 @@ def test_a_busy_service_says_when_to_come_back(browser: Chrome, server: TritonSe
         ask(browser, "two")
         assert "Try again in" in text_of(browser, "message")
         assert "Busy" in status(browser)
+
+
+def test_a_full_service_says_when_to_come_back(browser: Chrome, server: TritonServer) -> None:
+    with gateway_process(server.grpc_url, MAX_IN_FLIGHT="1", REQUEST_TIMEOUT="180") as full:
+        opened(browser, full)
+        with ThreadPoolExecutor(1) as other:
+            # Seconds of work, which take the only place.
+            work = other.submit(full.client.post, "/v1/classify", json=["word " * 400] * 700, timeout=180)
+            until(lambda: "gateway_backlog_texts 700.0" in full.client.get("/metrics").text)
+            ask(browser, "A warm film.")
+            assert not work.done()
+            assert "Busy" in status(browser)
+            assert "Try again in" in text_of(browser, "message")
+            assert work.result().status_code == 200
+        ask(browser, "A warm film.")
+        assert "tokens" in text_of(browser, "results")
 
 
 def test_a_server_that_is_down_is_told_and_watched(browser: Chrome) -> None:

@@ -84,10 +84,10 @@ def press(page: Chrome, words: str) -> None:
 def test_a_chosen_file_is_scored_and_comes_back_as_csv(page: Chrome, gateway: Gateway, folder: Path) -> None:
     (folder / "films.csv").write_text(table(ROWS))
     page.find_element(By.ID, "file").send_keys(str(folder / "films.csv"))
-    until(lambda: state(page) == f"Done: {ROWS} texts", 60)
+    until(lambda: state(page) == f"Done: {ROWS} texts")
     press(page, "Download CSV")
     scored = folder / "films.scored.csv"
-    until(scored.exists, 30)
+    until(scored.exists)
     with scored.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert [row["text"] for row in rows] == [f"Film {number}, a good one" for number in range(ROWS)]
@@ -104,12 +104,12 @@ def test_a_dropped_file_shows_progress_and_is_still_there_after_a_reload(
 ) -> None:
     page.execute_script(DROP, "many.csv", table(40_000))
     bar = (By.CSS_SELECTOR, "#tasks progress")
-    until(lambda: page.find_elements(*bar) and float(page.find_element(*bar).get_attribute("value")) > 0, 60)
+    until(lambda: page.find_elements(*bar) and float(page.find_element(*bar).get_attribute("value")) > 0)
     assert "of 40,000 texts" in state(page)
     page.refresh()
-    until(lambda: page.find_elements(By.CSS_SELECTOR, "#tasks li") and "of 40,000" in state(page), 60)
+    until(lambda: page.find_elements(By.CSS_SELECTOR, "#tasks li") and "of 40,000" in state(page))
     press(page, "Cancel")
-    until(lambda: state(page).startswith("Cancelled after"), 60)
+    until(lambda: state(page).startswith("Cancelled after"))
     newest = gateway.client.get("/v1/tasks").json()["tasks"][0]
     assert finished(gateway.client, newest)["state"] == "cancelled"
     press(page, "Remove")
@@ -127,7 +127,7 @@ def test_a_file_that_cannot_be_scored_is_told_beside_it(
     page: Chrome, name: str, content: str, told: str
 ) -> None:
     page.execute_script(DROP, name, content)
-    until(lambda: told in text_of(page, "drop-message"), 30)
+    until(lambda: told in text_of(page, "drop-message"))
     assert name in text_of(page, "drop-message")
     assert not page.find_elements(By.CSS_SELECTOR, "#tasks li")
 
@@ -154,7 +154,7 @@ def test_no_page_asks_another_host(browser: Chrome, gateway: Gateway) -> None:
     hosts = set()
     for path, element in (("/", "#go"), ("/docs", ".opblock"), ("/problems", "dt")):
         browser.get(gateway.url + path)
-        until(lambda element=element: browser.find_elements(By.CSS_SELECTOR, element), 30)
+        until(lambda element=element: browser.find_elements(By.CSS_SELECTOR, element))
         asked = "return performance.getEntriesByType('resource').map(each => each.name)"
         hosts |= {httpx.URL(each).netloc for each in browser.execute_script(asked)}
         assert not problems_of(browser)
@@ -163,7 +163,7 @@ def test_no_page_asks_another_host(browser: Chrome, gateway: Gateway) -> None:
 
 def test_the_api_page_shows_every_operation(browser: Chrome, gateway: Gateway) -> None:
     browser.get(f"{gateway.url}/docs")
-    until(lambda: browser.find_elements(By.CSS_SELECTOR, ".opblock"), 30)
+    until(lambda: browser.find_elements(By.CSS_SELECTOR, ".opblock"))
     shown = {each.text for each in browser.find_elements(By.CSS_SELECTOR, ".opblock-summary-path")}
     described = json.loads(gateway.client.get("/openapi.json").text)["paths"]
     assert {each.replace("\u200b", "") for each in shown} == set(described)

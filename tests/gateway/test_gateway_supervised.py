@@ -17,7 +17,7 @@ from serving.checks import free_ports
 from tests.gateway.running import ROOT
 from tests.waiting import until
 
-LONG = {"texts": ["a good film " * 170] * 40}
+LONG = {"texts": ["a good film " * 170] * 160}
 
 
 class Service:
@@ -76,9 +76,9 @@ def test_it_starts_comes_back_and_drains(published_repository: Path, tmp_path: P
         until(service.answers)
         assert service.child("-m gateway").pid != first.pid
 
-        task = httpx.post(f"{service.url}/v1/tasks", json=["A warm film."] * 300).json()
+        task = httpx.post(f"{service.url}/v1/tasks", json=["A warm film."] * 300, timeout=60).json()
         service.child("-m gateway.tasks").kill()
-        until(lambda: httpx.get(f"{service.url}/v1/tasks/{task['id']}").json()["state"] == "done")
+        until(lambda: httpx.get(f"{service.url}/v1/tasks/{task['id']}", timeout=60).json()["state"] == "done")
 
         service.child("tritonserver").kill()
         down = service.classify()
@@ -88,17 +88,17 @@ def test_it_starts_comes_back_and_drains(published_repository: Path, tmp_path: P
         until(service.answers)
 
         answer = pool.submit(service.classify, LONG)
-        until(lambda: "gateway_backlog_texts 40.0" in httpx.get(f"{service.url}/metrics").text)
+        until(lambda: "gateway_backlog_texts 160.0" in httpx.get(f"{service.url}/metrics", timeout=60).text)
         children = psutil.Process(service.process.pid).children(recursive=True)
         service.process.send_signal(signal.SIGTERM)
         assert len(answer.result().json()) == len(LONG["texts"])
-        _, log = service.process.communicate(timeout=60)
+        _, log = service.process.communicate(timeout=120)
         assert service.process.returncode == 0
         _, said, after = log.partition("Draining requests in flight; once more to stop at once\n")
         assert said
         assert all(line.startswith("worker: ") for line in after.splitlines()), (
             "only the worker says good-bye"
         )
-        _, alive = psutil.wait_procs(children, timeout=5)
+        _, alive = psutil.wait_procs(children, timeout=60)
         assert not alive
         assert (tmp_path / "access.log").read_text().count("/v1/classify") >= 4

@@ -83,7 +83,8 @@ def test_killed_model_server_is_waited_for(published_repository: Path, server: T
         port = int(first.grpc_url.rpartition(":")[2])
         with (
             gateway_process(first.grpc_url, GATEWAY_DATA=str(tmp_path)) as gateway,
-            worker_process(first.grpc_url, tmp_path),
+            # Slow enough to be seen at work.
+            worker_process(first.grpc_url, tmp_path, TASK_RATE="500"),
         ):
             task = submit(gateway.client, texts)
             until(lambda: 0 < done_texts(gateway, task) < len(texts))
@@ -96,6 +97,7 @@ def test_killed_model_server_is_waited_for(published_repository: Path, server: T
 def kill_group(server: TritonServer) -> None:
     """SIGKILL to tritonserver and its processes."""
     os.killpg(server.pid, 9)
+    server.wait()
 
 
 @contextmanager
@@ -218,6 +220,7 @@ def test_worker_told_to_stop_gives_its_chunks_back(server: TritonServer, tmp_pat
             task = submit(gateway.client, texts)
             until(lambda: done_texts(gateway, task) > 0)
             assert worker.stop() == 0
+            assert "Traceback" not in worker.log.read_text()
         with worker_process(server.grpc_url, tmp_path):
             assert finished(gateway.client, task)["state"] == "done"
             assert len(results(gateway.client, task)) == len(texts)

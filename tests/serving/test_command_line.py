@@ -79,24 +79,27 @@ def test_a_session_from_the_printed_curl_line_to_the_drain(published_repository:
         _, log = launcher.process.communicate(timeout=30)
         assert launcher.process.returncode == 0
         assert log.splitlines() == ["Draining requests in flight; once more to stop at once"]
-        _, alive = psutil.wait_procs(launcher.children, timeout=5)
+        _, alive = psutil.wait_procs(launcher.children, timeout=60)
         assert not alive
         assert not list(Path("/dev/shm").glob(f"mobilebert_{launcher.http_port}_*"))
 
 
 def wait_until_busy(launcher: Launcher) -> None:
-    """Until the first step of the long request has been answered, so that the second is under way."""
+    """Until the first step of the long request has been answered, so that the second is under way.
+
+    Counted in rows: the launcher's own questions have one each.
+    """
     url = f"http://127.0.0.1:{launcher.http_port}/v2/models/mobilebert_tokenizer/stats"
     done = 0
-    while done < 3:  # the warmup, the curl line, and the long request
-        done = requests.get(url, timeout=10).json()["model_stats"][0]["inference_stats"]["success"]["count"]
+    while done < len(LONG_REQUEST["text"]):
+        done = requests.get(url, timeout=10).json()["model_stats"][0]["inference_count"]
         threading.Event().wait(0.002)
 
 
 def test_killing_the_launcher_ends_the_server(published_repository: Path) -> None:
     with launched(published_repository) as launcher:
         launcher.process.kill()
-        _, alive = psutil.wait_procs(launcher.children, timeout=20)
+        _, alive = psutil.wait_procs(launcher.children, timeout=60)
         assert not alive
 
 
