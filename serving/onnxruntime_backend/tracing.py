@@ -41,6 +41,8 @@ class Trace:
 
     def __init__(self, tracer: Tracer, context: Context) -> None:
         self._tracer, self._context, self._waits = tracer, context, True
+        # Read once: with a new reading for each moment, a run could begin before the wait for it ends.
+        self._epoch = time.time_ns() - time.monotonic_ns()
 
     def ran(self, arrived: float, began: float, rows: int, tokens: Sequence[int]) -> None:
         """Record a run that began then and ends now, and before the first one the wait for it.
@@ -54,10 +56,5 @@ class Trace:
         self._span("run", began, time.monotonic(), run)
 
     def _span(self, name: str, began: float, ended: float, attributes: dict[str, int]) -> None:
-        span = self._tracer.start_span(name, self._context, attributes=attributes, start_time=_epoch(began))
-        span.end(_epoch(ended))
-
-
-def _epoch(moment: float) -> int:
-    """Nanoseconds since 1970 of a moment of `time.monotonic`."""
-    return time.time_ns() - int(1e9 * (time.monotonic() - moment))
+        start, end = (self._epoch + int(1e9 * moment) for moment in (began, ended))
+        self._tracer.start_span(name, self._context, attributes=attributes, start_time=start).end(end)

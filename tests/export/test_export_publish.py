@@ -58,7 +58,12 @@ def test_a_version_holds_models_manifest_tokenizer_and_ensembles(
         "labels": ["negative", "positive", "neutral"],
         "threshold": 0.5,
     }
-    assert manifest == {"nodes": 7, "version": 1, "signature": signature}
+    assert manifest == {
+        "nodes": 7,
+        "version": 1,
+        "checkpoint_sha256": checkpoint.sha256,
+        "signature": signature,
+    }
     tokenizer = tmp_path / "mobilebert_tokenizer"
     assert (tokenizer / "1" / "tokenizer.json").read_bytes() == checkpoint.tokenizer_json
     for name in ("model.py", "tokenization.py"):
