@@ -9,7 +9,7 @@ from typing import Any
 import tritonclient.grpc.aio as triton_grpc
 
 from clients.endpoint import Endpoint
-from clients.grpc_transport import CHANNEL, call_arguments
+from clients.grpc_transport import call_arguments, connect, lower_case
 from clients.request_options import RequestOptions
 from clients.sentiment import Sentiment
 from clients.tensors import read_sentiments
@@ -19,10 +19,8 @@ class GrpcAioTransport:
     """The time limit travels with a request; cancelling the call cancels the request."""
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str]) -> None:
-        self._headers = {name.lower(): value for name, value in headers.items()}
-        self._client = triton_grpc.InferenceServerClient(
-            endpoint.address, ssl=endpoint.tls, channel_args=CHANNEL
-        )
+        self._headers = lower_case(headers)
+        self._client = connect(triton_grpc.InferenceServerClient, endpoint)
 
     async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
         result = await self._client.infer(model, **call_arguments(texts, options, self._headers))

@@ -9,7 +9,7 @@ with one event loop may use grpc_aio_transport.py, which is faster.
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import tritonclient.grpc as triton_grpc
 
@@ -18,6 +18,7 @@ from clients.request_options import RequestOptions
 from clients.sentiment import Sentiment
 from clients.tensors import INPUT, read_sentiments, text_tensor
 
+T = TypeVar("T")
 # Triton bounds the size of messages itself. Reconnecting must not lag minutes behind a server that restarted.
 # Without a pool of its own, a client made after a fork would get the connection that the parent speaks on.
 CHANNEL = [
@@ -33,10 +34,8 @@ class GrpcTransport:
     """The time limit travels with a request, so the server can drop what nobody waits for."""
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str]) -> None:
-        self._headers = {name.lower(): value for name, value in headers.items()}
-        self._client = triton_grpc.InferenceServerClient(
-            endpoint.address, ssl=endpoint.tls, channel_args=CHANNEL
-        )
+        self._headers = lower_case(headers)
+        self._client = connect(triton_grpc.InferenceServerClient, endpoint)
 
     async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
         answer = Answer()
@@ -63,6 +62,16 @@ class GrpcTransport:
 
     async def close(self) -> None:
         self._client.close()
+
+
+def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers as gRPC takes them."""
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def connect(client: type[T], endpoint: Endpoint) -> T:
+    """One of tritonclient's gRPC clients on a channel of its own."""
+    return client(endpoint.address, ssl=endpoint.tls, channel_args=CHANNEL)  # type: ignore[call-arg]
 
 
 def call_arguments(

@@ -1,7 +1,7 @@
 """What the server says about one text."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -37,10 +37,7 @@ class Sentiment:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain Python values, for json.dumps, without those that this kind of model lacks."""
-        fields = {name: getattr(self, name) for name in FIELDS}
+        fields = {name: getattr(self, name) for name in self.__slots__}
         if self.values is not None:
             del fields["probabilities"]
         return {name: value for name, value in fields.items() if value is not None}
-
-
-FIELDS = tuple(field.name for field in fields(Sentiment))

@@ -15,9 +15,9 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,6 +32,7 @@ from benchmarks.memory import WORDS, Sampler
 from benchmarks.paths import ROOT, SERVER_PYTHON, SHIPPED_CHECKPOINT
 from benchmarks.texts import Encoder, bulk_reviews, first_sentence
 
+T = TypeVar("T")
 app = typer.Typer(add_completion=False, help=__doc__)
 console = Console()
 Repository = Annotated[Path, typer.Option(help="The exported models.")]
@@ -53,7 +54,7 @@ def rates(
 ) -> None:
     """Tokens a second of every contestant, and the median of the rounds' ratios to `bulk, local`."""
     texts, encode = texts_of(rows), Encoder(SHIPPED_CHECKPOINT)
-    chosen = {name: CONTESTANTS[name] for name in CONTESTANTS if not only or name in (LOCAL, *only)}
+    chosen = picked(CONTESTANTS, LOCAL, only)
     found: dict[str, list[float]] = {name: [] for name in chosen}
     with one_line_errors():
         for number in range(rounds):
@@ -72,6 +73,11 @@ def rates(
         each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
         table.add_row(name, f"{statistics.median(values):,.0f}", f"{statistics.median(ratios):.2f} ({each})")
     console.print(table)
+
+
+def picked(every: Mapping[str, T], ours: str, only: Sequence[str] | None) -> dict[str, T]:
+    """Ours and those named in `only`; all of them where it names none."""
+    return {name: each for name, each in every.items() if not only or name in (ours, *only)}
 
 
 def command(source: Path, output: Path, repository: Path, *more: str) -> list[str]:
@@ -127,7 +133,7 @@ def engines(
         "ray, a node of one core": lambda source, out: _nodes(1, source, out, repository),
         "ray, two nodes of one core": lambda source, out: _nodes(2, source, out, repository),
     }
-    ways = {name: way for name, way in ways.items() if not only or name in ("local", *only)}
+    ways = picked(ways, "local", only)
     found: dict[str, list[float]] = {name: [] for name in ways}
     with one_line_errors(), tempfile.TemporaryDirectory() as home:
         sources = [write(Path(home) / f"{n}.parquet", texts[:n]) for n in (rows // 4, rows)]

@@ -35,14 +35,14 @@ def test_every_client_is_busy_and_texts_come_in_order() -> None:
     server = Recording(0.01, slots=4)
     result = closed_loop(server, REVIEWS, concurrency=4, seconds=0.2)
     assert server.most_inside == 4
-    assert sorted(server.seen[:8]) == sorted(review.text for review in REVIEWS[:8])
+    assert server.seen[:8] == [review.text for review in REVIEWS]
     assert all(latency >= 0.01 for latency in result.latencies)
 
 
 def test_littles_law_holds_for_a_queueing_server() -> None:
     result = closed_loop(Recording(0.01, slots=1), REVIEWS, concurrency=5, seconds=2)
     mean_latency = sum(result.latencies) / len(result.latencies)
-    assert result.reviews_per_second * mean_latency == pytest.approx(5, rel=0.3)
+    assert result.reviews_per_second * mean_latency == pytest.approx(5, rel=0.1)
 
 
 def test_window_counts_the_tokens_of_its_own_requests() -> None:
