@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 
 from serving.pump import Sink
+from serving.signals import wait_for
 from serving.supervision import Child, RestartPolicy, Supervisor
 
 
@@ -36,7 +37,7 @@ class Service:
 
     def wait(self) -> str:
         """Block until a child is given up; why."""
-        self._ended.wait()
+        wait_for(self._ended)
         return "; ".join(filter(None, (each.failure for each in self.supervisors)))
 
     def stop(self) -> None:

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from serving.errors import ServingError
 from serving.pump import Sink, show
+from serving.signals import join, wait_for
 
 LOOK_SECONDS = 0.1
 
@@ -109,9 +110,9 @@ class Supervisor:
         """Returns when the child is ready. A child that fails its first start is not tried again: raises."""
         self._thread = threading.Thread(target=self._run, name=f"supervise {self.child.name}", daemon=True)
         self._thread.start()
-        self._started.wait()
+        wait_for(self._started)
         if self._error is not None:
-            self._thread.join()
+            join(self._thread)
             raise self._error
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -124,10 +125,10 @@ class Supervisor:
         if self._thread is None:
             return
         try:
-            self._thread.join()
+            join(self._thread)
         except KeyboardInterrupt:
             self.child.kill()
-            self._thread.join()
+            join(self._thread)
 
     def _run(self) -> None:
         try:

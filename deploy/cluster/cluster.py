@@ -23,6 +23,7 @@ from deploy.cluster.balancer import MOST_REPLICAS, Address, Balancer, Ports
 from deploy.cluster.errors import ClusterError
 from serving.command_child import CommandChild
 from serving.errors import ServingError
+from serving.signals import wait_for
 from serving.supervision import Supervisor
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +94,7 @@ class Cluster:
 
     def wait(self) -> str:
         """Block until the balancer is given up; why. A replica that is given up leaves the others serving."""
-        self._over.wait()
+        wait_for(self._over)
         return self._front.failure
 
     def reload_balancer(self) -> None:
