@@ -1,22 +1,19 @@
 """Starting and ending child processes so that none is left behind."""
 
 import contextlib
-import ctypes
+import errno
 import os
-import resource
 import secrets
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
 MARK = "SERVING_PROCESS_TREE"  # in the environment of a child and of all that it starts
-MOST_FILES = 65_536  # each connection is one; some programs walk through all that they may open
-# For each thread of the child. Triton's JSON parser takes 270 bytes of stack for each "[", and overflowing
-# the 8 MiB of a usual thread ends the server: 40,000 of them are enough. Only address space is reserved.
-STACK_BYTES = 256 << 20
+SETTLE_IN = Path(__file__).with_name("settle_in.py")
 
 
 def spawn(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> subprocess.Popen[str]:
@@ -25,11 +22,14 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], folder: Path) 
 
     Should the launcher die without a word (SIGKILL), the kernel sends the child SIGTERM; tritonserver's
     Python stubs watch their parent and follow. The kernel ties that to the calling thread, so call this from
-    one that lives on. The child may open as many files as the system lets it, at most MOST_FILES. `folder`
-    becomes the working directory, from which embedded Python imports first.
+    one that lives on. The child may open as many files as the system lets it, at most 65,536 (see
+    settle_in.py). `folder` becomes the working directory, from which embedded Python imports first. Raises
+    FileNotFoundError where there is no such command.
     """
+    if shutil.which(command[0], path=environment.get("PATH")) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
     return subprocess.Popen(
-        command,
+        [sys.executable, "-I", "-S", str(SETTLE_IN), str(os.getpid()), *command],
         env=dict(environment),
         cwd=folder,
         stdin=subprocess.DEVNULL,
@@ -38,31 +38,7 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], folder: Path) 
         text=True,
         errors="replace",
         start_new_session=True,
-        preexec_fn=_settle_in(os.getpid()),
     )
-
-
-def _settle_in(parent: int) -> Callable[[], None]:
-    libc = ctypes.CDLL(None, use_errno=True)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = MOST_FILES if most == resource.RLIM_INFINITY else min(most, MOST_FILES)
-
-    def in_child() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the call
-            os._exit(1)
-        _widen_stacks()
-
-    return in_child
-
-
-def _widen_stacks() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
-    wanted = STACK_BYTES if hard == resource.RLIM_INFINITY else min(STACK_BYTES, hard)
-    # Unlimited means 2 MiB for threads.
-    if soft == resource.RLIM_INFINITY or soft < wanted:
-        resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
 
 
 def stop(process: subprocess.Popen[str], timeout: float, while_draining: Callable[[], None]) -> bool:

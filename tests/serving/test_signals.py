@@ -1,4 +1,4 @@
-"""A signal is obeyed whichever thread of the launcher takes it: the kernel may choose one that starts another."""
+"""A signal is obeyed whichever thread of the launcher takes it: that may be one that starts another."""
 
 import ctypes
 import signal
@@ -39,12 +39,12 @@ try:
 except KeyboardInterrupt:
     sys.exit(7)
 """
+SLEEPER = "sleeper = threading.Thread(target=time.sleep, args=[60], daemon=True)"
+SERVICE = "service = Service([CommandChild('sleep', ['sleep', '60'])], print)"
 WAITS = {
     "an event": "other.start(); wait_for(threading.Event())",
-    "a thread": "other.start(); sleeper = threading.Thread(target=time.sleep, args=[60], daemon=True); "
-    "sleeper.start(); join(sleeper)",
-    "a running service": "service = Service([CommandChild('sleep', ['sleep', '60'])], print); service.start(); "
-    "other.start(); service.wait()",
+    "a thread": f"{SLEEPER}; other.start(); sleeper.start(); join(sleeper)",
+    "a running service": f"{SERVICE}; service.start(); other.start(); service.wait()",
     "a start": "Supervisor(Slow('slow', ['true']), print).start()",
 }
 

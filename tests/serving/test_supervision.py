@@ -1,8 +1,10 @@
 """Supervision of children: real processes where they matter, a fake clock where time does."""
 
 import os
+import resource
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -18,6 +20,7 @@ from serving.service import Service
 from serving.supervision import RestartPolicy, Restarts, Supervisor
 from tests.waiting import until
 
+ROOT = Path(__file__).parents[2]
 FAST = RestartPolicy(limit=3, window=600.0, first_delay=0.01, last_delay=0.02)
 # Listens after a moment, says so, and on SIGTERM takes a moment to say goodbye.
 SERVER = """
@@ -205,3 +208,33 @@ def test_a_service_whose_second_child_does_not_start_leaves_nothing(child: Comma
     with pytest.raises(ServingError, match="ghost"):
         service.start()
     log.wait_for("parrot: drained")
+
+
+# gRPC's own handlers wait for ever where another thread closes a channel at that moment.
+NO_FORK = """
+import ctypes, os
+from pathlib import Path
+from serving.processes import spawn
+handler = ctypes.CFUNCTYPE(None)(lambda: os._exit(9))
+assert ctypes.CDLL(None).__register_atfork(handler, None, None, None) == 0
+assert spawn(["true"], dict(os.environ), Path.cwd()).wait() == 0
+"""
+
+
+def test_a_child_starts_without_the_handlers_of_fork() -> None:
+    assert subprocess.run([sys.executable, "-c", NO_FORK], cwd=ROOT, timeout=60).returncode == 0
+
+
+def test_a_child_has_the_limits_that_a_server_needs(log: Log) -> None:
+    report = "import resource as r; print([r.getrlimit(x)[0] for x in (r.RLIMIT_NOFILE, r.RLIMIT_STACK)])"
+    child = CommandChild("limits", [sys.executable, "-c", report], lambda: bool(log), log=log.append)
+    child.start(lambda: False)
+    child.stop()
+    files, stack = (
+        most if hard == resource.RLIM_INFINITY else min(hard, most)
+        for most, hard in (
+            (65_536, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+            (256 << 20, resource.getrlimit(resource.RLIMIT_STACK)[1]),
+        )
+    )
+    assert log == [f"limits: [{files}, {max(stack, resource.getrlimit(resource.RLIMIT_STACK)[0])}]"]
