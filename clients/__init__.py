@@ -9,9 +9,9 @@ Typical use:
             print(sentiment.label, f"{sentiment.score:.2f}")
 """
 
-from clients.async_client import AsyncSentimentClient
-from clients.client import SentimentClient
-from clients.errors import (
+from .async_client import AsyncSentimentClient
+from .client import SentimentClient
+from .errors import (
     InvalidText,
     ModelNotFound,
     RequestTimeout,
@@ -21,9 +21,9 @@ from clients.errors import (
     ServerUnavailable,
     UnsuitableModel,
 )
-from clients.limits import Limits
-from clients.sentiment import Sentiment
-from clients.tasks import Task, TaskClient, TaskFailed, TaskResult, TaskStatus
+from .limits import Limits
+from .sentiment import Sentiment
+from .tasks import Task, TaskClient, TaskFailed, TaskResult, TaskStatus
 
 __all__ = [
     "AsyncSentimentClient",

@@ -1,4 +1,4 @@
-from clients.cli import run
+from .cli import run
 
 if __name__ == "__main__":
     run()

@@ -7,19 +7,19 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from clients.batching import Batch
-from clients.circuit import is_down
-from clients.endpoint import Protocol, parse_endpoint
-from clients.errors import InvalidText, SentimentError, ServerError, ServerUnavailable
-from clients.failures import START_IT, translate
-from clients.limits import Limits
-from clients.pipeline import Outcome, Pipeline
-from clients.retry import Attempts
-from clients.sentiment import Sentiment
-from clients.session import Session
-from clients.sources import Texts, check_list, open_windows
-from clients.tensors import read_batch_size, read_labels
-from clients.transport import RequestOptions, Transport
+from .batching import Batch
+from .circuit import is_down
+from .endpoint import Protocol, parse_endpoint
+from .errors import InvalidText, SentimentError, ServerError, ServerUnavailable
+from .failures import START_IT, translate
+from .limits import Limits
+from .pipeline import Outcome, Pipeline
+from .retry import Attempts
+from .sentiment import Sentiment
+from .session import Session
+from .sources import Texts, check_list, open_windows
+from .tensors import read_batch_size, read_labels
+from .transport import RequestOptions, Transport
 
 T = TypeVar("T")
 Call = Callable[[Transport], Awaitable[T]]

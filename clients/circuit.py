@@ -10,8 +10,8 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from clients.errors import RequestTimeout, SentimentError, ServerBusy, ServerUnavailable
-from clients.retry import backoff_bound
+from .errors import RequestTimeout, SentimentError, ServerBusy, ServerUnavailable
+from .retry import backoff_bound
 
 
 class Circuit:

@@ -2,19 +2,20 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from tqdm import tqdm
 
-from clients import submit_cli
-from clients.client import SentimentClient
-from clients.endpoint import Protocol
-from clients.exits import exit_codes, fail
-from clients.limits import Limits
-from clients.lines import paired, read_lines
-from clients.pipeline import Outcome
-from clients.printing import JsonPrinter, LinePrinter, Printer, TablePrinter
+from . import submit_cli
+from .client import SentimentClient
+from .endpoint import Protocol
+from .exits import exit_codes, fail
+from .limits import Limits
+from .lines import paired, read_lines
+from .pipeline import Outcome
+from .printing import JsonPrinter, LinePrinter, Printer, TablePrinter
 
 app = typer.Typer(add_completion=False)
 
@@ -37,7 +38,7 @@ def main(
 
     A text that begins with a dash goes after `--`, and so does the text "submit".
 
-    `python -m clients submit FILE` scores a file in the background; see its --help.
+    `submit FILE` instead of texts scores a file in the background: see `submit --help`.
 
     Exit codes: 0 all classified, 1 the server or a text failed, 2 wrong usage, 130 interrupted.
     """
@@ -57,14 +58,20 @@ def main(
         fail(f"{refused} text(s) refused by the server or not valid; the others are classified")
 
 
+def program() -> str:
+    """How a person started it: the installed command, or `python -m` with the package's name."""
+    name = Path(sys.argv[0]).name
+    return f"python -m {__package__}" if name == "__main__.py" else name
+
+
 def run() -> None:
     """The entry point; texts may hold any character whatever the locale says."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     if sys.argv[1:2] == ["submit"]:
         del sys.argv[1]
-        submit_cli.app(prog_name="python -m clients submit")
-    app(prog_name="python -m clients")
+        submit_cli.app(prog_name=f"{program()} submit")
+    app(prog_name=program())
 
 
 def _from_stdin(client: SentimentClient, line_buffered: bool) -> Iterator[tuple[str, Outcome]]:

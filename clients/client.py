@@ -5,16 +5,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from clients import background_loop
-from clients.async_client import AsyncSentimentClient
-from clients.endpoint import Protocol
-from clients.errors import InvalidText
-from clients.limits import Limits
-from clients.pipeline import Outcome
-from clients.sentiment import Sentiment
-from clients.sources import check_list
-from clients.tasks import Task, TaskClient
-from clients.uploads import Texts
+from . import background_loop
+from .async_client import AsyncSentimentClient
+from .endpoint import Protocol
+from .errors import InvalidText
+from .limits import Limits
+from .pipeline import Outcome
+from .sentiment import Sentiment
+from .sources import check_list
+from .tasks import Task, TaskClient
+from .uploads import Texts
 
 
 class SentimentClient:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import typer
 
-from clients.errors import SentimentError
+from .errors import SentimentError
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141

@@ -6,8 +6,8 @@ import re
 import aiohttp
 from tritonclient.utils import InferenceServerException
 
-from clients.endpoint import Endpoint
-from clients.errors import (
+from .endpoint import Endpoint
+from .errors import (
     InvalidText,
     ModelNotFound,
     RequestTimeout,
@@ -17,7 +17,7 @@ from clients.errors import (
     ServerUnavailable,
     ServerUnreachable,
 )
-from clients.retry_after import ComeBackLater
+from .retry_after import ComeBackLater
 
 START_IT = "start it with `make serve`, or name another one by its URL"
 UNAVAILABLE = {"502", "503", "504", "StatusCode.UNAVAILABLE", "StatusCode.RESOURCE_EXHAUSTED"}

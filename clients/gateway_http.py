@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from clients import background_loop
-from clients.errors import SentimentError, ServerBusy, ServerError, ServerUnavailable
-from clients.limits import Limits
-from clients.retry import Attempts
-from clients.retry_after import read_retry_after
-from clients.uploads import Upload
+from . import background_loop
+from .errors import SentimentError, ServerBusy, ServerError, ServerUnavailable
+from .limits import Limits
+from .retry import Attempts
+from .retry_after import read_retry_after
+from .uploads import Upload
 
 T = TypeVar("T")
 DEFAULT_URL = "http://127.0.0.1:8080"

@@ -8,11 +8,11 @@ from typing import Any
 
 import tritonclient.grpc.aio as triton_grpc
 
-from clients.endpoint import Endpoint
-from clients.grpc_transport import call_arguments, connect, lower_case
-from clients.request_options import RequestOptions
-from clients.sentiment import Sentiment
-from clients.tensors import read_sentiments
+from .endpoint import Endpoint
+from .grpc_transport import call_arguments, connect, lower_case
+from .request_options import RequestOptions
+from .sentiment import Sentiment
+from .tensors import read_sentiments
 
 
 class GrpcAioTransport:

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 import tritonclient.grpc as triton_grpc
 
-from clients.endpoint import Endpoint
-from clients.request_options import RequestOptions
-from clients.sentiment import Sentiment
-from clients.tensors import INPUT, read_sentiments, text_tensor
+from .endpoint import Endpoint
+from .request_options import RequestOptions
+from .sentiment import Sentiment
+from .tensors import INPUT, read_sentiments, text_tensor
 
 T = TypeVar("T")
 # Triton bounds the size of messages itself. Reconnecting must not lag minutes behind a server that restarted.

@@ -6,11 +6,11 @@ from typing import Any
 import aiohttp
 import tritonclient.http.aio as triton_http
 
-from clients.endpoint import Endpoint
-from clients.request_options import RequestOptions
-from clients.retry_after import STATUSES, ComeBackLater, read_retry_after
-from clients.sentiment import Sentiment
-from clients.tensors import INPUT, read_sentiments, text_tensor
+from .endpoint import Endpoint
+from .request_options import RequestOptions
+from .retry_after import STATUSES, ComeBackLater, read_retry_after
+from .sentiment import Sentiment
+from .tensors import INPUT, read_sentiments, text_tensor
 
 
 class HttpTransport:

@@ -4,8 +4,8 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from clients.client import SentimentClient
-from clients.pipeline import Outcome
+from .client import SentimentClient
+from .pipeline import Outcome
 
 READ_BYTES = 1 << 16
 

@@ -6,9 +6,9 @@ It performs no input or output and knows neither threads nor tasks, so both clie
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from clients.batching import Batch, plan_batches
-from clients.errors import InvalidText
-from clients.sentiment import Sentiment
+from .batching import Batch, plan_batches
+from .errors import InvalidText
+from .sentiment import Sentiment
 
 Outcome = Sentiment | InvalidText
 

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clients.errors import InvalidText
-from clients.pipeline import Outcome
-from clients.sentiment import Sentiment
+from .errors import InvalidText
+from .pipeline import Outcome
+from .sentiment import Sentiment
 
 COLOURS = {"positive": "green", "negative": "red"}
 OTHER_COLOUR = "cyan"

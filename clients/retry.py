@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable
 
-from clients.errors import SentimentError, ServerBusy
+from .errors import SentimentError, ServerBusy
 
 FIRST_BOUND = 0.05
 LAST_BOUND = 2.0

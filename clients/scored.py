@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
-from clients.tasks import TaskResult
+from .tasks import TaskResult
 
 COLUMNS = ("label", "score", "labels", "num_tokens", "truncated", "num_windows", "error")
 DELIMITERS = {".csv": ",", ".tsv": "\t"}

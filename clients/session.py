@@ -5,12 +5,12 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from clients.circuit import Circuit
-from clients.endpoint import Endpoint
-from clients.errors import ServerBusy
-from clients.limits import Limits
-from clients.retry import Attempts
-from clients.transport import open_transport
+from .circuit import Circuit
+from .endpoint import Endpoint
+from .errors import ServerBusy
+from .limits import Limits
+from .retry import Attempts
+from .transport import open_transport
 
 # Sessions of the parent of a fork. A finalizer would write to connections that the parent still uses.
 _inherited: list["Session"] = []

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from clients.exits import exit_codes, fail
-from clients.scored import write_scored
-from clients.tasks import TaskClient, TaskFailed
+from .exits import exit_codes, fail
+from .scored import write_scored
+from .tasks import TaskClient, TaskFailed
 
 app = typer.Typer(add_completion=False)
 

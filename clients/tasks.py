@@ -1,6 +1,6 @@
 """Background tasks of the gateway: send a file of any size, wait, read the results.
 
-from clients import TaskClient
+from . import TaskClient
 
 task = TaskClient("http://127.0.0.1:8080").submit("reviews.csv")
 task.wait(progress=True)
@@ -17,10 +17,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from clients.errors import SentimentError
-from clients.gateway_http import GatewayHttp
-from clients.limits import Limits
-from clients.uploads import Texts, open_upload
+from .errors import SentimentError
+from .gateway_http import GatewayHttp
+from .limits import Limits
+from .uploads import Texts, open_upload
 
 ENDED = ("done", "failed", "cancelled")
 POLL_SECONDS = (0.1, 2.0)  # from the first one, doubling, to the last

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from clients.errors import ServerError, UnsuitableModel
-from clients.sentiment import Sentiment
+from .errors import ServerError, UnsuitableModel
+from .sentiment import Sentiment
 
 INPUT = "text"
 REQUIRED = ("label", "score", "num_tokens", "truncated")

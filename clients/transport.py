@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from clients.endpoint import Endpoint
-from clients.grpc_aio_transport import GrpcAioTransport
-from clients.grpc_transport import GrpcTransport
-from clients.http_transport import HttpTransport
-from clients.request_options import RequestOptions
-from clients.sentiment import Sentiment
+from .endpoint import Endpoint
+from .grpc_aio_transport import GrpcAioTransport
+from .grpc_transport import GrpcTransport
+from .http_transport import HttpTransport
+from .request_options import RequestOptions
+from .sentiment import Sentiment
 
 
 class Transport(Protocol):
