@@ -13,10 +13,8 @@ MODEL_REPOSITORY ?= model_repository
 CHECKPOINT ?= checkpoints/mobilebert-imdb
 # A repository that holds the model of another checkpoint keeps it, unless CHECKPOINT is named.
 KEEP_OTHER := $(if $(filter file,$(origin CHECKPOINT)),--keep-other)
-# The first interpreter that the pinned packages have wheels for; `serving.preflight` explains when there is none.
-PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
-	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
-	&& echo "$$python" && exit; done; echo python3)
+# An interpreter that the pinned packages have wheels for; `serving.preflight` explains when there is none.
+PYTHON ?= $(shell sh requirements/find-python.sh)
 
 SERVER := .venv/server
 DEV := .venv/dev

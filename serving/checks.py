@@ -44,7 +44,8 @@ def check_version(python: Interpreter) -> None:
     if python.version not in PYTHONS:
         raise ServingError(
             f"the embedded server needs Python 3.11 or 3.12, {python.executable} is "
-            f"{python.version[0]}.{python.version[1]}: remove .venv and run PYTHON=python3.12 make serve"
+            f"{python.version[0]}.{python.version[1]}. Install uv, which brings one, or name yours: "
+            "remove .venv and run PYTHON=python3.12 make serve"
         )
 
 

@@ -16,6 +16,17 @@ from tests.synthetic import write_checkpoint
 os.environ.setdefault("GATEWAY", "off")
 
 
+# Who needs one of these waits for an export or a server.
+SERVED = {"published_repository", "bench_repository", "repository", "gateway", "cluster", "supervised"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test-fast` leaves out beside the slow tests."""
+    for item in items:
+        if SERVED.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("served")
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random MobileBERT of two layers and two labels, of the real widths."""
