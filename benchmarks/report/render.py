@@ -1,5 +1,6 @@
-"""Renders report.md and the plots of one machine from its raw samples, and the README's excerpt of them."""
+"""Renders report.md and the plots of one machine from its raw samples, and the excerpt of them in docs/."""
 
+import os
 from pathlib import Path
 
 import durable
@@ -13,19 +14,19 @@ from benchmarks.report.targets import Target, all_targets, beyond_targets
 from benchmarks.run import DEEP, SHIPPED
 from benchmarks.store import Store
 
+PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
 def render(store: Store) -> Path:
-    """Write report.md, headline.md and plots beside raw.json; tracked results also go into the README."""
+    """Write report.md, headline.md and plots beside raw.json; a tracked headline also goes into docs/."""
     figures = Figures(store)
     pictures = plots.draw_all(figures, DEEP, caption(figures), store.folder) if store.get(DEEP) else []
     path = store.folder / "report.md"
     durable.write_text(path, report(figures, [picture.name for picture in pictures]))
-    excerpt = headline(figures, store.folder)
-    durable.write_text(store.folder / "headline.md", excerpt)
+    durable.write_text(store.folder / "headline.md", headline(figures, "."))
     if store.folder.is_relative_to(RESULTS):
-        refresh_readme(ROOT / "README.md", excerpt)
+        refresh_page(PAGE, headline(figures, os.path.relpath(store.folder, PAGE.parent)))
     return path
 
 
@@ -73,9 +74,8 @@ def _verdict(target: Target) -> str:
     return "pass" if target.passed else "**miss**"
 
 
-def headline(figures: Figures, folder: Path) -> str:
-    """What the README shows: the machine, the 24-layer and the shipped table, one plot."""
-    base = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
+def headline(figures: Figures, base: str) -> str:
+    """The machine, the 24-layer and the shipped table, one plot; `base` leads to the results."""
     parts = [f"Measured on {caption(figures)}, by `make bench`; all of it in [the report]({base}/report.md)."]
     titles = {DEEP: "24 layers, random weights, speed only", SHIPPED: "The shipped checkpoint"}
     for checkpoint, title in titles.items():
@@ -85,12 +85,12 @@ def headline(figures: Figures, folder: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def refresh_readme(readme: Path, excerpt: str) -> None:
-    """Replace what stands between the README's two marks; leave a README without them alone."""
-    if not readme.is_file():
+def refresh_page(page: Path, excerpt: str) -> None:
+    """Replace what stands between the page's two marks; leave a page without them alone."""
+    if not page.is_file():
         return
-    content = readme.read_text(encoding="utf-8")
+    content = page.read_text(encoding="utf-8")
     head, begin, rest = content.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if begin and end:
-        durable.write_text(readme, f"{head}{BEGIN}\n{excerpt}{END}{tail}")
+        durable.write_text(page, f"{head}{BEGIN}\n{excerpt}{END}{tail}")

@@ -9,7 +9,7 @@ from benchmarks.report.figures import Figures
 from benchmarks.report.flask_table import flask_table
 from benchmarks.report.load_tables import shares_of_limit
 from benchmarks.report.markdown import cell, table
-from benchmarks.report.render import BEGIN, END, refresh_readme, render
+from benchmarks.report.render import BEGIN, END, refresh_page, render
 from benchmarks.report.targets import all_targets
 from benchmarks.store import Store
 
@@ -135,18 +135,18 @@ def test_flask_table_compares_medians_and_quotes_the_published_row(store) -> Non
     assert "published, i7-8750H" in rows[4]
 
 
-def test_readme_excerpt_replaces_only_what_is_between_the_marks(tmp_path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    refresh_readme(readme, "new\n")
-    assert readme.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+def test_excerpt_replaces_only_what_is_between_the_marks(tmp_path) -> None:
+    page = tmp_path / "benchmarks.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    refresh_page(page, "new\n")
+    assert page.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
 
 
-def test_readme_without_marks_is_left_alone(tmp_path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("words")
-    refresh_readme(readme, "new\n")
-    assert readme.read_text() == "words"
+def test_page_without_marks_is_left_alone(tmp_path) -> None:
+    page = tmp_path / "benchmarks.md"
+    page.write_text("words")
+    refresh_page(page, "new\n")
+    assert page.read_text() == "words"
 
 
 def test_missing_raw_samples_say_what_to_run(tmp_path) -> None:
