@@ -1,6 +1,6 @@
 """The ways to run 8-bit products that int8 was chosen from: `python -m benchmarks.int8_rivals [--layers 24]`.
 
-Every rival writes the same folded graph through `export.graph.Precision`; all run in turn on the same tokens.
+Every rival writes the same folded graph through a `Precision` of its own; all run in turn on the same tokens.
 OpenVINO takes part where ONNX Runtime has it (`pip install onnxruntime-openvino`, in its own environment).
 """
 
@@ -20,12 +20,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.openvino_encoder import OPENVINO, Encoder, open_session
-from export.builder import CONTRIB, GraphBuilder
-from export.checkpoint import Checkpoint, load_checkpoint
-from export.folding import Linear, fold
-from export.graph import Precision, build_graph
-from export.int8 import Int8, Int8Options, build_int8, quantized_parts
-from export.int8_weights import quantize_weight
+from export.checkpoint.reading import Checkpoint, load_checkpoint
+from export.graph.assembly import Precision, build_graph
+from export.graph.builder import CONTRIB, GraphBuilder
+from export.graph.folding import Linear, fold
+from export.precision.int8 import Int8, Int8Options, build_int8, quantized_parts
+from export.precision.int8_weights import quantize_weight
 
 SHAPES = {"8 x 128 tokens": [128] * 8, "1 x 285 tokens": [285]}
 BLOCK = 128
