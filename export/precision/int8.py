@@ -127,10 +127,14 @@ def _wide_before_last(folded: Folded) -> str:
 
 
 class Int8(Precision):
-    """Writes products in 8 bits but for those named in `keep`; remembers which tensors have codes."""
+    """Writes products in 8 bits but for those named in `keep`; remembers which tensors have codes.
+
+    Another way to multiply overrides `product` and `clipped_product`, with the help of `weight`, `encoded`
+    and `scale_and_zero` (`benchmarks/int8_rivals.py`).
+    """
 
     def __init__(self, affines: Mapping[str, Affine], keep: tuple[str, ...] = ()) -> None:
-        self._affines, self._keep = dict(affines), frozenset(keep)
+        self.affines, self._keep = dict(affines), frozenset(keep)
         self._codes = {"words.flat": "words.flat"}
         self._written: set[str] = set()
 
@@ -146,14 +150,15 @@ class Int8(Precision):
         if name in self._keep:
             return super().linear(g, name, self._decoded(g, x), dense, residual, relu)
         if relu:
-            return self._clipped_product(g, name, x, dense)
-        product = self._product(g, f"{name}.product" if residual else name, x, dense)
+            self._codes[name] = self.clipped_product(g, name, x, dense)
+            return name
+        product = self.product(g, f"{name}.product" if residual else name, x, dense)
         return g.node("Add", product, residual, name=name) if residual else product
 
     def lookup(self, g: GraphBuilder, name: str, table: Array, indices: str) -> str:
         """Words as codes, which the trigram's product reads as they are; other tables in half precision."""
-        if name in self._affines:
-            codes = g.constant(f"{name}.table", encode(table, self._affines[name]))
+        if name in self.affines:
+            codes = g.constant(f"{name}.table", encode(table, self.affines[name]))
             return g.node("Gather", codes, indices, name=name)
         return super().lookup(g, name, table, indices)
 
@@ -164,28 +169,37 @@ class Int8(Precision):
         half = g.constant(f"{name}.half", array.astype(np.float16))
         return g.node("Cast", half, to=TensorProto.FLOAT, name=name)
 
-    def _clipped_product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
-        """Codes of `relu(dense(x))`: their zero is 0, below which QLinearConv clips."""
-        weight, scales, zeros, bias = self._weight(g, name, x, dense, transpose=False)
-        image = g.node("Unsqueeze", self._encoded(g, x), [0], name=f"{name}.image")
-        inputs = (image, *self._affine(g, x), weight, scales, zeros, *self._affine(g, name), bias)
+    def clipped_product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
+        """The tensor `name`: codes of `relu(dense(x))`. Their zero is 0, below which QLinearConv clips."""
+        weight, scales, zeros, bias = self.weight(g, name, x, dense, transpose=False)
+        image = g.node("Unsqueeze", self.encoded(g, x), [0], name=f"{name}.image")
+        inputs = (
+            image,
+            *self.scale_and_zero(g, x),
+            weight,
+            scales,
+            zeros,
+            *self.scale_and_zero(g, name),
+            bias,
+        )
         conv = g.node(
             "QLinearConv", *inputs, domain=CONTRIB, channels_last=1, kernel_shape=[1], name=f"{name}.product"
         )
-        self._codes[name] = g.node("Squeeze", conv, [0], name=name)
-        return name
+        return g.node("Squeeze", conv, [0], name=name)
 
-    def _product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
+    def product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
         """`dense(x)` in float32."""
-        weight = self._weight(g, name, x, dense, transpose=True)
-        return g.node("QGemm", self._encoded(g, x), *self._affine(g, x), *weight, domain=CONTRIB, name=name)
+        weight = self.weight(g, name, x, dense, transpose=True)
+        return g.node(
+            "QGemm", self.encoded(g, x), *self.scale_and_zero(g, x), *weight, domain=CONTRIB, name=name
+        )
 
-    def _weight(
+    def weight(
         self, g: GraphBuilder, name: str, x: str, dense: Linear, transpose: bool
     ) -> tuple[str, str, str, str]:
         """Weight ([in, out] if `transpose`, else [out, in, 1]), scales, zero points and bias."""
         bias = np.zeros(len(dense.weight)) if dense.bias is None else dense.bias
-        codes = quantize_weight(dense.weight, bias, float(self._affines[x].scale))
+        codes = quantize_weight(dense.weight, bias, float(self.affines[x].scale))
         weight = np.ascontiguousarray(codes.codes.T) if transpose else codes.codes[:, :, None]
         return (
             g.constant(f"{name}.weight", weight),
@@ -194,18 +208,20 @@ class Int8(Precision):
             g.constant(f"{name}.bias", codes.bias),
         )
 
-    def _encoded(self, g: GraphBuilder, x: str) -> str:
+    def encoded(self, g: GraphBuilder, x: str) -> str:
+        """The tensor of `x`'s codes, written once for all who read it."""
         if x not in self._codes:
-            self._codes[x] = g.node("QuantizeLinear", x, *self._affine(g, x), name=f"{x}.codes")
+            self._codes[x] = g.node("QuantizeLinear", x, *self.scale_and_zero(g, x), name=f"{x}.codes")
         return self._codes[x]
 
     def _decoded(self, g: GraphBuilder, x: str) -> str:
         if self._codes.get(x) != x:
             return x
-        return g.node("DequantizeLinear", x, *self._affine(g, x), name=f"{x}.decoded")
+        return g.node("DequantizeLinear", x, *self.scale_and_zero(g, x), name=f"{x}.decoded")
 
-    def _affine(self, g: GraphBuilder, x: str) -> tuple[str, str]:
-        affine, name = self._affines[x], x.removesuffix(".flat")
+    def scale_and_zero(self, g: GraphBuilder, x: str) -> tuple[str, str]:
+        """The constants that give the codes of `x` their meaning."""
+        affine, name = self.affines[x], x.removesuffix(".flat")
         if name not in self._written:
             g.constant(f"{name}.scale", affine.scale)
             g.constant(f"{name}.zero", affine.zero)
