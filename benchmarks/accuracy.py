@@ -19,12 +19,12 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 
 from benchmarks.paths import SHIPPED_CHECKPOINT
-from export.checkpoint import load_checkpoint
-from export.gate_texts import read_sample
-from export.parallel import run_all
-from export.parity import open_session, run_rows
-from export.precisions import builder
-from export.scores import accuracy, f1_score
+from export.checkpoint.reading import load_checkpoint
+from export.gate.parallel import run_all
+from export.gate.samples import read_sample
+from export.gate.scores import accuracy, f1_score
+from export.graph.running import open_session, run_rows
+from export.precision.registry import builder
 from training.long_texts import WAYS, read
 from training.metrics import bootstrap_interval
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.paths import CACHE
-from export.api import build_fp32
-from export.checkpoint import load_checkpoint
-from export.publish import publish
+from export.checkpoint.reading import load_checkpoint
+from export.precision.fp32 import build_fp32
+from export.publishing.publish import publish
 from serving.launcher import TritonServer
 
 MODEL = "mobilebert_fp32"

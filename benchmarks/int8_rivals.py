@@ -1,6 +1,6 @@
 """The ways to run 8-bit products that int8 was chosen from: `python -m benchmarks.int8_rivals [--layers 24]`.
 
-Every rival writes the same folded graph through `export.graph.Precision`; all run in turn on the same tokens.
+Every rival writes the same folded graph through a `Precision` of its own; all run in turn on the same tokens.
 OpenVINO takes part where ONNX Runtime has it (`pip install onnxruntime-openvino`, in its own environment).
 """
 
@@ -20,12 +20,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.openvino_encoder import OPENVINO, Encoder, open_session
-from export.builder import CONTRIB, GraphBuilder
-from export.checkpoint import Checkpoint, load_checkpoint
-from export.folding import Linear, fold
-from export.graph import Precision, build_graph
-from export.int8 import Int8, Int8Options, build_int8, quantized_parts
-from export.int8_weights import quantize_weight
+from export.checkpoint.reading import Checkpoint, load_checkpoint
+from export.graph.assembly import Precision, build_graph
+from export.graph.builder import CONTRIB, GraphBuilder
+from export.graph.folding import Linear, fold
+from export.precision.int8 import Int8, Int8Options, build_int8, quantized_parts
+from export.precision.int8_weights import quantize_weight
 
 SHAPES = {"8 x 128 tokens": [128] * 8, "1 x 285 tokens": [285]}
 BLOCK = 128
@@ -94,43 +94,42 @@ class WeightsOnly(Precision):
 class OnlyQGemm(Int8):
     """QGemm for every product, where ours has QLinearConv in front of a Relu."""
 
-    def _clipped_product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
-        weight = self._weight(g, name, x, dense, transpose=True)
-        inputs = (self._encoded(g, x), *self._affine(g, x), *weight, *self._affine(g, name))
-        self._codes[name] = g.node("QGemm", *inputs, domain=CONTRIB, name=name)
-        return name
+    def clipped_product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
+        weight = self.weight(g, name, x, dense, transpose=True)
+        inputs = (self.encoded(g, x), *self.scale_and_zero(g, x), *weight, *self.scale_and_zero(g, name))
+        return g.node("QGemm", *inputs, domain=CONTRIB, name=name)
 
 
 class IntegerToFloat(Int8):
     """MatMulIntegerToFloat for every product, and QuantizeLinear for the Relu."""
 
-    def _clipped_product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
-        product = self._product(g, f"{name}.product", x, dense)
-        self._codes[name] = g.node("QuantizeLinear", product, *self._affine(g, name), name=name)
-        return name
+    def clipped_product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
+        product = self.product(g, f"{name}.product", x, dense)
+        return g.node("QuantizeLinear", product, *self.scale_and_zero(g, name), name=name)
 
-    def _product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
-        weight, scales, zeros, _ = self._weight(g, name, x, dense, transpose=True)
+    def product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
+        weight, scales, zeros, _ = self.weight(g, name, x, dense, transpose=True)
         bias = "" if dense.bias is None else g.constant(f"{name}.addend", dense.bias.astype(np.float32))
-        scale, zero = self._affine(g, x)
-        inputs = (self._encoded(g, x), weight, scale, scales, zero, zeros, bias)
+        scale, zero = self.scale_and_zero(g, x)
+        inputs = (self.encoded(g, x), weight, scale, scales, zero, zeros, bias)
         return g.node("MatMulIntegerToFloat", *inputs, domain=CONTRIB, name=name)
 
 
 class QuantizeDequantize(Int8):
     """Standard operators between QuantizeLinear and DequantizeLinear, for ONNX Runtime to fuse."""
 
-    def _clipped_product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
-        product = g.node("Relu", self._product(g, f"{name}.product", x, dense), name=f"{name}.relu")
-        self._codes[name] = g.node("QuantizeLinear", product, *self._affine(g, name), name=name)
-        return name
+    def clipped_product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
+        product = g.node("Relu", self.product(g, f"{name}.product", x, dense), name=f"{name}.relu")
+        return g.node("QuantizeLinear", product, *self.scale_and_zero(g, name), name=name)
 
-    def _product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
-        codes, scales, zeros, bias = self._weight(g, name, x, dense, transpose=True)
-        decoded = g.node("DequantizeLinear", self._encoded(g, x), *self._affine(g, x), name=f"{name}.decoded")
+    def product(self, g: GraphBuilder, name: str, x: str, dense: Linear) -> str:
+        codes, scales, zeros, bias = self.weight(g, name, x, dense, transpose=True)
+        decoded = g.node(
+            "DequantizeLinear", self.encoded(g, x), *self.scale_and_zero(g, x), name=f"{name}.decoded"
+        )
         weight = g.node("DequantizeLinear", codes, scales, zeros, axis=1, name=f"{name}.weights")
         wanted = np.zeros(len(dense.weight)) if dense.bias is None else dense.bias
-        scale = self._affines[x].scale
+        scale = self.affines[x].scale
         steps = quantize_weight(dense.weight, wanted, float(scale)).scales * scale
         addend = g.node("DequantizeLinear", bias, g.constant(f"{name}.steps", steps), axis=0)
         return g.node("Gemm", decoded, weight, addend, name=name)

@@ -17,9 +17,9 @@ from rich.table import Table
 
 from benchmarks.paths import SHIPPED_CHECKPOINT
 from benchmarks.processes import memory_mib
-from export.checkpoint import load_checkpoint
-from export.parity import open_session, run_rows
-from export.precisions import builder
+from export.checkpoint.reading import load_checkpoint
+from export.graph.running import open_session, run_rows
+from export.precision.registry import builder
 
 LENGTHS = (128, 512, 1024, 2048, 4096)
 BASE = 512

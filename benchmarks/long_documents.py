@@ -21,11 +21,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from benchmarks.paths import SHIPPED_CHECKPOINT
-from export.api import build_fp32
-from export.checkpoint import Checkpoint, load_checkpoint
-from export.gate_texts import read_sample
-from export.parallel import run_all
-from export.parity import open_session, run_rows
+from export.checkpoint.reading import Checkpoint, load_checkpoint
+from export.gate.parallel import run_all
+from export.gate.samples import read_sample
+from export.graph.running import open_session, run_rows
+from export.precision.fp32 import build_fp32
 
 ROOM = 510  # tokens of a window beside [CLS] and [SEP]
 SERVED = ("equal", "none", "mean")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession, SessionOptions
 
-from export.ranges import with_outputs
+from export.graph.running import with_outputs
 
 OPENVINO = "OpenVINOExecutionProvider"
 RANKS: dict[str, list[str | int]] = {

@@ -10,10 +10,10 @@ from google.protobuf.json_format import MessageToDict
 from bulk.errors import BulkError
 from bulk.scores import Answer
 from export.errors import PublishError
-from export.pins import pinned_versions, read_config, step_models
-from export.publish import TOKENIZER
-from export.signature import MANIFEST, read_signature
-from export.staleness import read_manifest
+from export.publishing.pins import pinned_versions, read_config, step_models
+from export.publishing.publish import TOKENIZER
+from export.publishing.signature import MANIFEST, read_signature
+from export.publishing.staleness import read_manifest
 from serving.onnxruntime_backend.settings import Settings, parse_settings
 
 

@@ -12,7 +12,7 @@ import onnxruntime as ort
 from bulk.model import Model, check_file
 from bulk.scores import Scores, blank
 from bulk.texts import BadText, as_text, longer_than
-from export.heads import scores_output
+from export.checkpoint.problem_types import scores_output
 from model_repository.mobilebert_tokenizer.tokenization import Row, encode, load_limits, load_tokenizer
 from serving.onnxruntime_backend.batching import gather
 from serving.onnxruntime_backend.plan import plan_runs

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from export.heads import MULTI, scores_output
+from export.checkpoint.problem_types import MULTI, scores_output
 
 Objects = NDArray[np.object_]
 

@@ -3,17 +3,22 @@
     from export import build_fp32, load_checkpoint
     onnx.save(build_fp32(load_checkpoint("checkpoints/mobilebert-imdb")), "model.onnx")
 
-Names are imported on first use, so that `python -m export --if-stale` need not wait for onnx.
+Rooms in the order in which data passes them; each imports only rooms before it (pyproject.toml holds it so):
+
+    errors -> checkpoint -> graph -> precision -> gate -> publishing -> pipeline, report -> cli, commands
+
+`pipeline` is the story on one page. Names are imported on first use and the rooms' `__init__`s import
+nothing, so that `python -m export --if-stale` need not wait for onnx.
 """
 
 from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "build_fp16": "export.fp16",
-    "build_fp32": "export.api",
-    "CheckpointError": "export.checkpoint",
-    "load_checkpoint": "export.checkpoint",
+    "build_fp16": "export.precision.fp16",
+    "build_fp32": "export.precision.fp32",
+    "CheckpointError": "export.errors",
+    "load_checkpoint": "export.checkpoint.reading",
 }
 __all__ = sorted(_HOMES)
 

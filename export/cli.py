@@ -53,7 +53,7 @@ def publish_command(
     admin_key: AdminKeyOption = "",
 ) -> None:
     """Export a checkpoint, check it, and publish it as a new version."""
-    from export.precisions import choose_precisions, model_name
+    from export.precision.registry import choose_precisions, model_name
 
     precisions = choose_precisions(precision)
     models = [model_name(each) for each in precisions]
@@ -61,7 +61,7 @@ def publish_command(
         console.print(reason, soft_wrap=True)
         return
     from export.pipeline import export_checkpoint
-    from export.server import ExplicitServer
+    from export.publishing.model_control import ExplicitServer
 
     told = ExplicitServer(server, admin_key) if server else None
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -94,9 +94,9 @@ def main() -> None:
 
 def _reason_to_leave(checkpoint: Path, repository: Path, models: list[str], keep_other: bool) -> str:
     """Why nothing needs to be published; empty where something does."""
-    from export.publish import TOKENIZER
-    from export.staleness import fingerprint, is_current, matches, served_manifest
-    from export.versions import complete_change
+    from export.publishing.publish import TOKENIZER
+    from export.publishing.staleness import fingerprint, is_current, matches, served_manifest
+    from export.publishing.versions import complete_change
 
     complete_change(repository)
     now = served_manifest(repository, models)

@@ -23,9 +23,9 @@ from export.options import (
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from export.checkpoint import Checkpoint
-    from export.gate_texts import Sample
-    from export.reference import Reference
+    from export.checkpoint.reading import Checkpoint
+    from export.gate.reference import Reference
+    from export.gate.samples import Sample
 
 console = Console()
 
@@ -49,9 +49,9 @@ def check(
     model: ModelOption = None,
 ) -> None:
     """Compare every precision with torch in float32, against the limits of the gate; exit 1 beyond them."""
-    from export.check import check as check_model
-    from export.checkpoint import load_checkpoint
-    from export.precisions import choose_precisions
+    from export.checkpoint.reading import load_checkpoint
+    from export.gate.check import check as check_model
+    from export.precision.registry import choose_precisions
     from export.report import print_reports
 
     precisions = choose_precisions(precision)
@@ -84,8 +84,8 @@ def rollback(
     admin_key: AdminKeyOption = "",
 ) -> None:
     """Return to the version that was served before; a server in poll mode sees for itself."""
-    from export.server import ExplicitServer
-    from export.versions import rollback as roll_back
+    from export.publishing.model_control import ExplicitServer
+    from export.publishing.versions import rollback as roll_back
 
     after = roll_back(repository, ExplicitServer(server, admin_key) if server else None)
     for ensemble, version in after.items():
@@ -93,9 +93,9 @@ def rollback(
 
 
 def _golden(checkpoint: "Checkpoint") -> tuple["Sample", "Reference"]:
-    from export.gate_texts import golden_sample
-    from export.parity import check_tokenizer
-    from export.reference import golden_reference
+    from export.gate.parity import check_tokenizer
+    from export.gate.reference import golden_reference
+    from export.gate.samples import golden_sample
 
     if not checkpoint.golden:
         raise GateError(f"{checkpoint.folder} has no golden.jsonl: name a labelled file by --data")
@@ -106,8 +106,8 @@ def _golden(checkpoint: "Checkpoint") -> tuple["Sample", "Reference"]:
 def _labelled(
     checkpoint: "Checkpoint", data: Path, text: str, label: str, limit: int, separator: str
 ) -> tuple["Sample", "Reference"]:
-    from export.gate_texts import read_sample
-    from export.reference import reference_logits
+    from export.gate.reference import reference_logits
+    from export.gate.samples import read_sample
 
     sample = read_sample(checkpoint, data, text, label, limit, separator)
     with _counting("reference logits", len(sample.rows)) as progress:
@@ -117,7 +117,7 @@ def _labelled(
 def _open(checkpoint: "Checkpoint", precision: str, path: Path | None) -> "ModelProto":
     import onnx
 
-    from export.precisions import builder
+    from export.precision.registry import builder
 
     if path is None:
         return builder(precision)(checkpoint)

@@ -8,13 +8,13 @@ from typing import Any
 
 from onnx import ModelProto
 
-from export.check import Report, check_golden
-from export.checkpoint import Checkpoint, load_checkpoint
-from export.manifest import describe
-from export.precisions import builder, model_name
-from export.publish import TOKENIZER, publish, seed_configs
-from export.server import ExplicitServer
-from export.staleness import fingerprint
+from export.checkpoint.reading import Checkpoint, load_checkpoint
+from export.gate.check import Report, check_golden
+from export.precision.registry import builder, model_name
+from export.publishing.manifest import describe
+from export.publishing.model_control import ExplicitServer
+from export.publishing.publish import TOKENIZER, publish, seed_configs
+from export.publishing.staleness import fingerprint
 
 Announce = Callable[[str], None]
 

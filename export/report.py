@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from export.check import Report
 from export.errors import PublishError
-from export.gate import LIMITS, limit
-from export.manifest import Manifest, published
-from export.versions import served
+from export.gate.check import Report
+from export.gate.figures import LIMITS, limit
+from export.publishing.manifest import Manifest, published
+from export.publishing.versions import served
 
 _DETAILS = ("checkpoint_sha256", "opset", "options", "libraries", "gate")
 
@@ -20,7 +20,7 @@ _DETAILS = ("checkpoint_sha256", "opset", "options", "libraries", "gate")
 def print_reports(console: Console, reports: Sequence[Report]) -> None:
     """One row a figure, one column a precision: the value, and the limit that it has to keep.
 
-    `max logit`, `p999 logit`, `margin` and `batch probability` are differences (see `gate.Figures`).
+    `max logit`, `p999 logit`, `margin` and `batch probability` are differences (see `gate.figures.Figures`).
     """
     first = reports[0]
     table = Table(title=f"{first.figures.texts} texts against {first.reference}")

@@ -12,7 +12,7 @@ from clients import InvalidText, Limits, SentimentClient, SentimentError
 from clients.endpoint import Protocol
 from clients.pipeline import Outcome
 from clients.tensors import read_parameter
-from export.heads import SINGLE
+from export.checkpoint.problem_types import SINGLE
 
 
 class TritonEngine:

@@ -8,9 +8,9 @@ from onnxruntime import get_available_providers
 
 from benchmarks.int8_rivals import contestants, deepened
 from benchmarks.openvino_encoder import OPENVINO, Encoder
-from export.api import build_fp32
-from export.checkpoint import load_checkpoint
-from export.parity import open_session, run_rows
+from export.checkpoint.reading import load_checkpoint
+from export.graph.running import open_session, run_rows
+from export.precision.fp32 import build_fp32
 
 ROWS = [list(range(5, 5 + length)) for length in (3, 40, 17, 90)]
 

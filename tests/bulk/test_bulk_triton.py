@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bulk import Scorer
-from export.checkpoint import checkpoint_hash
+from export.checkpoint.reading import checkpoint_hash
 from serving.launcher import TritonServer
 from tests.bulk.commands import bulk, reviews, scored, write_parquet
 

@@ -17,10 +17,10 @@ from tritonclient.utils import InferenceServerException
 from clients import SentimentClient
 from deploy.cluster.balancer import PLACES
 from deploy.cluster.cluster import Cluster
-from export.api import build_fp32
-from export.checkpoint import load_checkpoint
-from export.publish import publish
-from export.versions import rollback
+from export.checkpoint.reading import load_checkpoint
+from export.precision.fp32 import build_fp32
+from export.publishing.publish import publish
+from export.publishing.versions import rollback
 from tests.deploy.load import TEXTS, Report, load
 from tests.synthetic import write_checkpoint
 from tests.waiting import until

@@ -55,6 +55,21 @@ def test_if_stale_does_nothing_twice(run: Run, small_checkpoint: Path, tmp_path:
     assert not (tmp_path / "mobilebert_fp32" / "2").exists()
 
 
+def test_if_stale_does_not_wait_for_onnx(run: Run, small_checkpoint: Path, tmp_path: Path) -> None:
+    run("publish", *options(small_checkpoint, tmp_path))
+    arguments = ["export", "publish", *map(str, options(small_checkpoint, tmp_path)), "--if-stale"]
+    script = (
+        f"import sys; from export.cli import main; sys.argv = {arguments!r}\n"
+        "try:\n    main()\n"
+        "finally:\n    print(sorted({'onnx', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert "up to date" in done.stdout.replace("\n", " "), done.stderr
+    assert done.stdout.endswith("[]\n")
+
+
 def test_if_stale_publishes_a_changed_checkpoint(run: Run, own_checkpoint: Path, tmp_path: Path) -> None:
     repository = tmp_path / "models"
     run(*options(own_checkpoint, repository))

@@ -10,10 +10,10 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from export.api import build_fp32
-from export.checkpoint import load_checkpoint
-from export.int8 import build_int8
-from export.publish import publish
+from export.checkpoint.reading import load_checkpoint
+from export.precision.fp32 import build_fp32
+from export.precision.int8 import build_int8
+from export.publishing.publish import publish
 from serving.launcher import TritonServer
 from tests.gateway.browser import ask, chromium, opened, problems_of, text_of
 from tests.gateway.running import Gateway, gateway_process

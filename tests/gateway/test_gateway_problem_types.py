@@ -10,9 +10,9 @@ import pytest
 from selenium.webdriver import Chrome
 
 from clients import TaskClient
-from export.api import build_fp32
-from export.checkpoint import load_checkpoint
-from export.publish import publish
+from export.checkpoint.reading import load_checkpoint
+from export.precision.fp32 import build_fp32
+from export.publishing.publish import publish
 from serving.launcher import TritonServer
 from tests.export.oracle import SMALL
 from tests.gateway.browser import chromium

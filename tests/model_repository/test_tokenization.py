@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, normalizers
 from transformers import BertTokenizerFast
 
-from export.windows import Windows
+from export.graph.windows import Windows
 from model_repository.mobilebert_tokenizer import tokenization
 from tests.reviews import load_reviews
 from tests.synthetic import write_tokenizer

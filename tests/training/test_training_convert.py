@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from export.checkpoint import load_checkpoint
+from export.checkpoint.reading import load_checkpoint
 from tests.synthetic import write_checkpoint
 from training.convert import ConversionError, convert, main
 

@@ -10,7 +10,7 @@ from scipy.stats import linregress
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from clients import SentimentClient
-from export.checkpoint import load_checkpoint
+from export.checkpoint.reading import load_checkpoint
 from export.pipeline import export_checkpoint
 from serving.launcher import TritonServer
 from tests.training.test_training_scripts import finetune_options, run, words

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from export.checkpoint import load_checkpoint
+from export.checkpoint.reading import load_checkpoint
 from tests.conftest import publish_fp32
 
 ROOT = Path(__file__).parents[2]

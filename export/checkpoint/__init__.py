@@ -1,0 +1,6 @@
+"""Reading: a checkpoint's folder comes in, a `Checkpoint` in memory goes out, or a refusal with advice.
+
+A checkpoint is data from anybody (`untrusted`): nothing is unpickled, and nothing is believed unchecked.
+However weights, adapters and tokenizers lie in the folder, the result is the same. Nothing here needs onnx.
+Open `reading.py` first, then `config.py` for what a config.json may say.
+"""

@@ -1,0 +1,56 @@
+"""From a text to a graph's outputs: tokenizer, session, rows. For checks, not for serving."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, helper
+from onnxruntime import InferenceSession, SessionOptions
+from tokenizers import Tokenizer
+
+from export.checkpoint.reading import Checkpoint
+from export.errors import ParityError
+from export.graph.windows import Windows
+
+Row = Sequence[int] | NDArray[np.int64]
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    """The checkpoint's tokenizer, cutting texts where the graph does (see `windows`), never padding.
+
+    Raises:
+        ParityError: tokenizer.json is damaged.
+    """
+    try:
+        tokenizer = Tokenizer.from_buffer(checkpoint.tokenizer_json)
+    except Exception as error:  # `tokenizers` raises nothing more specific
+        raise ParityError(
+            f"{checkpoint.folder}: tokenizer.json cannot be read ({error}); save it again"
+        ) from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(Windows(checkpoint.config.max_position_embeddings).max_tokens)
+    return tokenizer
+
+
+def open_session(model: ModelProto | str, threads: int = 0) -> InferenceSession:
+    """A quiet CPU session of a model, or of the file at a path; threads: 0 for one a core."""
+    options = SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    source = model if isinstance(model, str) else model.SerializeToString()
+    return InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def run_rows(session: InferenceSession, rows: Sequence[Row], output: str = "logits") -> NDArray[np.float32]:
+    """[rows, width] of one output, for rows of ids run in one batch."""
+    ids = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
+    lengths = np.array([len(row) for row in rows], dtype=np.int32)
+    return session.run([output], {"input_ids": ids, "item_lengths": lengths})[0]
+
+
+def with_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:
+    """A copy of `model` whose tensors `names` are outputs, too."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+    return copy

@@ -1,0 +1,6 @@
+"""Publishing: models that passed come in; a new version in Triton's model repository goes out, or nothing.
+
+`publish` writes the folders, `versions` and `turning` move the ensembles to them, `pins` and `signature` edit
+config.pbtxt, `model_control` tells a running server. `staleness` says whether there is anything to do.
+Open `publish.py` first, then `turning.py` for what happens when it is interrupted.
+"""
