@@ -14,12 +14,13 @@ from .errors import InvalidText, SentimentError, ServerError, ServerUnavailable
 from .failures import START_IT, translate
 from .limits import Limits
 from .pipeline import Outcome, Pipeline
+from .request_options import RequestOptions
 from .retry import Attempts
 from .sentiment import Sentiment
 from .session import Session
 from .sources import Texts, check_list, open_windows
 from .tensors import read_batch_size, read_labels
-from .transport import RequestOptions, Transport
+from .transport import Transport
 
 T = TypeVar("T")
 Call = Callable[[Transport], Awaitable[T]]

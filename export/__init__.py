@@ -3,12 +3,12 @@
     from export import build_fp32, load_checkpoint
     onnx.save(build_fp32(load_checkpoint("checkpoints/mobilebert-imdb")), "model.onnx")
 
-Rooms in the order in which data passes them; each imports only rooms before it (pyproject.toml holds it so):
+Packages, in the order in which data passes them. Each imports only those before it (see pyproject.toml):
 
     errors -> checkpoint -> graph -> precision -> gate -> publishing -> pipeline, report -> cli, commands
 
-`pipeline` is the story on one page. Names are imported on first use and the rooms' `__init__`s import
-nothing, so that `python -m export --if-stale` need not wait for onnx.
+Open `pipeline.py` first. Names are imported on first use, and the packages' `__init__`s import nothing, so that
+`python -m export --if-stale` need not wait for onnx.
 """
 
 from importlib import import_module

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gateway.problems import Problem
+from gateway.problem import Problem
 
 MEMORY_SECONDS = 10.0  # older answers count for less than half
 

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from gateway.problems import Problem
+from gateway.problem import Problem
 
 CURL_HINT = (
     "Send JSON with the header Content-Type: application/json. "

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from gateway.problems import KINDS, Problem
+from gateway.problem import KINDS, Problem
 
 BEARER = HTTPBearer(auto_error=False, description="An API key, where the service asks for one.")
 HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)

@@ -14,7 +14,8 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.problems import Problem, respond
+from gateway.problem import Problem
+from gateway.problems import respond
 from gateway.services import Services
 from gateway.tracing import note, trace_id
 

@@ -7,7 +7,7 @@ from clients import AsyncSentimentClient, Limits
 from clients.batching import Batch
 from clients.pipeline import Outcome
 from gateway.labels import Description, describe
-from gateway.problems import Problem
+from gateway.problem import Problem
 from gateway.settings import Settings
 from gateway.tracing import traceparent
 

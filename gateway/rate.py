@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from gateway.callers import Caller
-from gateway.problems import Problem
+from gateway.problem import Problem
 
 FORGET_ABOVE = 10_000  # buckets; those that are full again hold nothing worth keeping
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from gateway.places import describe_errors
-from gateway.problems import MEDIA_TYPE, Problem
+from gateway.problem import Problem
+from gateway.problems import MEDIA_TYPE
 from gateway.settings import Settings
 
 T = TypeVar("T", bound=BaseModel)

@@ -51,7 +51,7 @@ def length_batches(
     order = order[np.argsort(widths[order], kind="stable")]
     batches = list(_cut(order, widths, token_budget))
     if generator is not None:
-        generator.shuffle(batches)  # type: ignore[arg-type]
+        generator.shuffle(batches)
     return batches
 
 

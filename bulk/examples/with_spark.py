@@ -28,7 +28,7 @@ def scorer(repository: str, model: str) -> Scorer:
 def with_answers(table: DataFrame, column: str, repository: str, model: str = "sentiment_fast") -> DataFrame:
     """The table and a column `answer` with the fields of SCHEMA."""
 
-    @pandas_udf(SCHEMA)  # type: ignore[call-overload]
+    @pandas_udf(SCHEMA)
     def answer(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
         for texts in batches:
             scores = scorer(repository, model)(texts.astype(object).where(texts.notna(), None).tolist())

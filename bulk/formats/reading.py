@@ -9,9 +9,9 @@ _MODULES = {"parquet": parquet, "csv": csv, "tsv": csv, "jsonl": jsonl}
 
 def plan(source: Source, column: str, unit_rows: int) -> Planned:
     """Looks through a file, once. Raises BadFile."""
-    return _MODULES[source.form].plan(source, column, unit_rows)  # type: ignore[attr-defined]
+    return _MODULES[source.form].plan(source, column, unit_rows)
 
 
 def read(task: Task, column: str) -> UnitRows:
     """The rows of a task's units, in order. Raises BadFile."""
-    return _MODULES[task.source.form].read(task, column)  # type: ignore[attr-defined]
+    return _MODULES[task.source.form].read(task, column)

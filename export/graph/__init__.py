@@ -2,5 +2,5 @@
 
 Norms fold away (`algebra`, `folding`), rows are packed and long ones cut (`packing`, `windows`), and
 `assembly` writes all of it down. `running` feeds such a model with texts, for those who measure it.
-Open `assembly.py` first: its `Precision` is what the next room overrides.
+Open `assembly.py` first: its `Precision` is what the next package overrides.
 """

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import durable
 from export.errors import PublishError
-from export.publishing.pins import replace_text
-from export.publishing.signature import LABELS_FILE, described_text, label_lines
+from export.publishing.pins import LABELS_FILE, replace_text
+from export.publishing.signature import described_text, label_lines
 
 if TYPE_CHECKING:
     from export.publishing.model_control import ExplicitServer

@@ -14,7 +14,8 @@ from clients.pipeline import Outcome
 from gateway.bodies import read_json
 from gateway.callers import Caller, current_caller, identify
 from gateway.models import Model
-from gateway.problems import Problem, from_client
+from gateway.problem import Problem
+from gateway.problems import from_client
 from gateway.schemas import Answer, ClassifyBody, ClassifyRequest, openapi_body, problems
 from gateway.services import Services
 

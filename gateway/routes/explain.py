@@ -10,7 +10,8 @@ from gateway.bodies import read_json
 from gateway.callers import CurrentCaller
 from gateway.labels import Description
 from gateway.occlusion import Span, Unit, log_odds, most_units, split
-from gateway.problems import Problem, from_client
+from gateway.problem import Problem
+from gateway.problems import from_client
 from gateway.routes.classify import ask
 from gateway.schemas import EXAMPLE, checked, openapi_body, problems
 from gateway.services import CurrentServices

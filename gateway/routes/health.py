@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
-from gateway.problems import Problem
+from gateway.problem import Problem
 from gateway.schemas import problems
 from gateway.services import CurrentServices
 

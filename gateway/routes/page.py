@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from gateway.problems import KINDS
+from gateway.problem import KINDS
 
 FOLDER = Path(__file__).parents[1] / "page"
 ALWAYS = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"

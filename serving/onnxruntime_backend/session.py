@@ -89,12 +89,14 @@ def _execution_mode(settings: Settings) -> ort.ExecutionMode:
     return EXECUTION_MODES[mode]
 
 
-def providers(settings: Settings, kind: str, device: int, available: list[str]) -> list[tuple[str, dict]]:
+def providers(
+    settings: Settings, kind: str, device: int, available: list[str]
+) -> list[tuple[str, dict[str, str]]]:
     """Execution providers in order of preference, the CPU's last.
 
     Raises ConfigError for one that is not installed.
     """
-    wanted: list[tuple[str, dict]] = []
+    wanted: list[tuple[str, dict[str, str]]] = []
     if kind == "GPU":
         wanted.append(("CUDAExecutionProvider", {"device_id": str(device)}))
     for name in settings.accelerators:

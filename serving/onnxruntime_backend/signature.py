@@ -61,7 +61,9 @@ def _same_names(model: str, expected: Iterable[str], actual: set[str]) -> None:
         raise ConfigError(f"{model}: the model's input '{missing[0]}' is not in the configuration")
 
 
-def _compare(model: str, role: str, expected: dict[str, tuple], args: Sequence[ort.NodeArg]) -> None:
+def _compare(
+    model: str, role: str, expected: dict[str, tuple[Any, ...]], args: Sequence[ort.NodeArg]
+) -> None:
     actual = {arg.name: arg for arg in args}
     for name, (dtype, dims) in expected.items():
         if name not in actual:
