@@ -19,7 +19,7 @@ PYTHON ?= $(shell sh requirements/find-python.sh)
 SERVER := .venv/server
 DEV := .venv/dev
 
-.PHONY: help serve cluster export bulk test lint lock train train-smoke bench perf-analyzer clean
+.PHONY: help serve cluster export bulk test test-fast lint lock train train-smoke bench perf-analyzer clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ bulk: $(SERVER)/.bulk ## Install what `python -m bulk` uses on clusters and S3 (
 
 test: $(SERVER)/.bulk $(DEV)/.installed ## Run the whole test suite (PYTEST_ARGS adds options)
 	@$(DEV)/bin/python -m pytest $(PYTEST_ARGS)
+
+test-fast: $(SERVER)/.bulk $(DEV)/.installed ## Run the quick tests of server, clients and model repository
+	@$(DEV)/bin/python -m pytest -q -n 2 -m "not slow and not served" \
+		tests/test_docs.py tests/durable tests/model_repository tests/serving tests/clients $(PYTEST_ARGS)
 
 lint: $(DEV)/.installed ## Check style, types, spelling and the direction of imports
 	@$(DEV)/bin/ruff check .

@@ -7,7 +7,7 @@ Packages, in the order in which data passes them. Each imports only those before
 
     errors -> checkpoint -> graph -> precision -> gate -> publishing -> pipeline, report -> cli, commands
 
-Open `pipeline.py` first. Names are imported on first use, and no package's `__init__` imports anything, so that
+Open `pipeline.py` first. Names are imported on first use, and no package's `__init__` imports anything:
 `python -m export --if-stale` need not wait for onnx.
 """
 
