@@ -6,4 +6,9 @@
     python -m benchmarks fetch-perf-analyzer    # the real perf_analyzer, into .cache/
 
 Results go to ``benchmarks/results/<machine>/``: raw samples (JSON), a report (Markdown), plots (PNG).
+
+Modules beside this one are commands, each on its own: ``python -m benchmarks.memory --help``. Packages hold
+what they share; each imports only packages before it (pyproject.toml holds it so):
+
+    errors, paths -> measure -> load -> rivals, perf_analyzer -> servers -> run -> report
 """

@@ -22,10 +22,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.load.texts import read_texts
+from benchmarks.measure.processes import memory_mib
+from benchmarks.measure.summary import percentile
 from benchmarks.paths import ROOT, SHIPPED_CHECKPOINT
-from benchmarks.processes import memory_mib
-from benchmarks.summary import percentile
-from benchmarks.texts import load
 from clients import AsyncSentimentClient, Limits, TaskClient
 from serving.gateway import GatewayChild
 from serving.launcher import TritonServer
@@ -91,7 +91,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="Windows of each kind.")] = 5,
 ) -> None:
     """Prints the p99 of online requests without and with a running task."""
-    reviews = [review.text for review in load(SHIPPED_CHECKPOINT, 400).by_length["imdb"]]
+    reviews = [review.text for review in read_texts(SHIPPED_CHECKPOINT, 400).by_length["imdb"]]
     with running(repository) as (server, tasks, worker):
         began = time.perf_counter()
         task = tasks.submit(f"{reviews[n % len(reviews)]} {n}" for n in range(texts))

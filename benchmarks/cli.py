@@ -1,50 +1,26 @@
 """The command line of the benchmarks: a thin shell over `run`, `report` and `perf_analyzer.fetch`."""
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks.errors import BenchmarkError
+from benchmarks.errors import console, one_line_errors
 from benchmarks.paths import CACHE, RESULTS, SHIPPED_CHECKPOINT
 
 if TYPE_CHECKING:
-    from benchmarks.settings import Settings
+    from benchmarks.run.settings import Settings
 
 app = typer.Typer(add_completion=False, help="Measure the served classifier against its rivals.")
-console = Console(stderr=True)
 
 ResultsOption = Annotated[
     Path | None,
     typer.Option("--results", help="Folder of raw.json and report; default: by machine."),
 ]
-
-
-INTERRUPTED = "interrupted: finished sections are saved; `python -m benchmarks report` renders them"
-
-
-@contextmanager
-def one_line_errors(interrupted: str = INTERRUPTED) -> Iterator[None]:
-    """End the process with one line, not a stack trace, on what a user can mend and on Ctrl-C."""
-    from serving.errors import ServingError
-
-    # As Ctrl-C, also for one who started us in the background, where shells have SIGINT ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    except (BenchmarkError, ServingError) as error:
-        console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        console.print(interrupted)
-        raise typer.Exit(130) from None
 
 
 @app.callback(invoke_without_command=True)
@@ -67,17 +43,17 @@ def run(
     if context.invoked_subcommand:
         return
     with one_line_errors():
-        from benchmarks.settings import DEFAULT, FULL, QUICK
+        from benchmarks.run.settings import DEFAULT, FULL, QUICK
 
         _measure(checkpoint, QUICK if quick else FULL if full else DEFAULT, section or [], results)
 
 
 def _measure(checkpoint: Path, settings: "Settings", only: list[str], results: Path | None) -> None:
-    from benchmarks import machine
+    from benchmarks.measure import machine
     from benchmarks.report.render import render
-    from benchmarks.run import run_everything
-    from benchmarks.sections import Sections
-    from benchmarks.store import Store
+    from benchmarks.run.everything import run_everything
+    from benchmarks.run.sections import Sections
+    from benchmarks.run.store import Store
 
     _silence_libraries()
     # A first look must not replace the tracked results of a whole run.
@@ -105,9 +81,9 @@ def _progress() -> Iterator[Callable[[str], None]]:
 def report(results: ResultsOption = None) -> None:
     """Render the report and the plots again from raw.json."""
     with one_line_errors():
-        from benchmarks import machine
+        from benchmarks.measure import machine
         from benchmarks.report.render import render
-        from benchmarks.store import Store
+        from benchmarks.run.store import Store
 
         console.print(
             f"report: {render(Store(results or RESULTS / machine.slug(machine.describe())).load())}"

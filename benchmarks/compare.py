@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks import texts
-from benchmarks.arena import quiet_triton
-from benchmarks.callers import Caller, triton_caller
-from benchmarks.cli import one_line_errors
-from benchmarks.load import LoadResult, closed_loop
+from benchmarks.errors import one_line_errors
+from benchmarks.load import texts
+from benchmarks.load.callers import Caller, triton_caller
+from benchmarks.load.closed_loop import LoadResult, closed_loop
+from benchmarks.measure.summary import median, percentile, ratio_of_medians
 from benchmarks.paths import SHIPPED_CHECKPOINT
-from benchmarks.summary import median, percentile, ratio_of_medians
+from benchmarks.servers.arena import quiet_triton
 
 TEXTS = 256
 WARMING_S = 1.0
@@ -46,7 +46,7 @@ def main(
             "give NAME=FOLDER or NAME=URL for each, --clients like 1,8, --length short, imdb or worst"
         )
     with one_line_errors("interrupted: nothing is kept"), ExitStack() as stack:
-        reviews = texts.load(checkpoint, TEXTS).by_length[length]
+        reviews = texts.read_texts(checkpoint, TEXTS).by_length[length]
         urls = {
             name: each
             if each.startswith("http://")

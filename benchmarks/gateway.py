@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.callers import Caller, HttpCaller, triton_caller
-from benchmarks.fp32_server import fp32_server, with_layers
-from benchmarks.load import LoadResult, closed_loop
+from benchmarks.load.callers import Caller, HttpCaller, triton_caller
+from benchmarks.load.closed_loop import LoadResult, closed_loop
+from benchmarks.load.texts import Review, read_texts
+from benchmarks.measure.processes import memory_mib
 from benchmarks.paths import SHIPPED_CHECKPOINT
-from benchmarks.processes import memory_mib
-from benchmarks.texts import Review, load
+from benchmarks.servers.fp32_server import fp32_server, with_layers
 from serving.launcher import TritonServer
 from serving.runtime import PACKAGE, find_interpreter
 
@@ -117,7 +117,7 @@ def main(
 ) -> None:
     """What the gateway costs: throughput with 16 clients, latency of a lone one, memory."""
     checkpoint = with_layers(checkpoint, layers)
-    texts = load(checkpoint, reviews).by_length["imdb"]
+    texts = read_texts(checkpoint, reviews).by_length["imdb"]
     with fp32_server(checkpoint) as server, gateway(server) as (url, pid):
         callers: dict[str, Caller] = {
             TRITON: triton_caller(server.http_url, MODEL),

@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.callers import Caller, triton_caller
-from benchmarks.fp32_server import fp32_server, with_layers
-from benchmarks.load import closed_loop
+from benchmarks.load.callers import Caller, triton_caller
+from benchmarks.load.closed_loop import closed_loop
+from benchmarks.load.texts import Review, read_texts
+from benchmarks.measure.processes import memory_mib
+from benchmarks.measure.summary import percentile
 from benchmarks.paths import SHIPPED_CHECKPOINT
-from benchmarks.processes import memory_mib
-from benchmarks.summary import percentile
-from benchmarks.texts import Review, load
+from benchmarks.servers.fp32_server import fp32_server, with_layers
 from deploy.cluster.balancer import Address, Balancer, Ports
 from deploy.cluster.cluster import stable_ports
 from serving.launcher import TritonServer
@@ -85,7 +85,7 @@ def main(
 ) -> None:
     """What HAProxy costs: throughput with 16 clients, latency of a lone one."""
     checkpoint = with_layers(checkpoint, layers)
-    texts = load(checkpoint, reviews).by_length
+    texts = read_texts(checkpoint, reviews).by_length
     with fp32_server(checkpoint) as server, balanced(server) as (url, pid):
         callers: dict[str, Caller] = {
             DIRECT: triton_caller(server.http_url, MODEL),

@@ -19,7 +19,7 @@ from onnxruntime import get_available_providers
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.openvino_encoder import OPENVINO, Encoder, open_session
+from benchmarks.rivals.openvino_encoder import OPENVINO, Encoder, open_session
 from export.checkpoint.reading import Checkpoint, load_checkpoint
 from export.graph.assembly import Precision, build_graph
 from export.graph.builder import CONTRIB, GraphBuilder

@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.measure.processes import memory_mib
 from benchmarks.paths import SHIPPED_CHECKPOINT
-from benchmarks.processes import memory_mib
 from export.checkpoint.reading import load_checkpoint
 from export.graph.running import open_session, run_rows
 from export.precision.registry import builder

@@ -7,7 +7,6 @@ would grow for ever; exit status 1 when that is more than the tolerance.
 """
 
 import random
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,30 +18,17 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.callers import HttpCaller, TritonCaller
-from benchmarks.fp32_server import fp32_server, with_layers
+from benchmarks.load.callers import HttpCaller, TritonCaller
+from benchmarks.load.texts import WORDS
+from benchmarks.measure.processes import memory_mib
+from benchmarks.measure.sampler import Sampler
 from benchmarks.paths import SHIPPED_CHECKPOINT
-from benchmarks.processes import memory_mib
+from benchmarks.servers.fp32_server import fp32_server, with_layers
 from serving.launcher import TritonServer
 
 CLIENTS = 8
 LONGEST = 600
 STEPS = 5
-WORDS = (
-    "a",
-    "film",
-    "plot",
-    "was",
-    "not",
-    "good",
-    "and",
-    "I",
-    "would",
-    "never",
-    "watch",
-    "unforgettable",
-    "!",
-)
 
 
 @dataclass(frozen=True)
@@ -77,27 +63,6 @@ def measure(server: TritonServer, requests: int) -> Usage:
                 progress.advance(task)
             after.append(memory_mib(server.pid))
     return Usage(sampler.start, after, max(sampler.peak, *after))
-
-
-class Sampler:
-    """Keeps the largest of many samples, taken in a thread of its own."""
-
-    def __init__(self, pid: int, seconds: float = 0.2) -> None:
-        self.pid, self.seconds = pid, seconds
-        self.start = self.peak = memory_mib(pid)
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._done.wait(self.seconds):
-            self.peak = max(self.peak, memory_mib(self.pid))
 
 
 def report(usage: Usage, requests: int) -> Table:

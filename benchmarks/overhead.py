@@ -22,12 +22,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.callers import HttpCaller, TritonCaller
-from benchmarks.fp32_server import MODEL, fp32_server, model_file, with_layers
+from benchmarks.load.callers import HttpCaller, TritonCaller
+from benchmarks.load.texts import Review, read_texts
+from benchmarks.measure.processes import cpu_seconds
 from benchmarks.paths import SHIPPED_CHECKPOINT
-from benchmarks.processes import cpu_seconds
 from benchmarks.rivals.in_process import packed_runner
-from benchmarks.texts import Review, load
+from benchmarks.servers.fp32_server import MODEL, fp32_server, model_file, with_layers
 from serving.launcher import TritonServer
 from serving.onnxruntime_backend.cores import usable_cores
 from serving.onnxruntime_backend.session import open_session
@@ -79,7 +79,7 @@ def prepare(checkpoint: Path, server: TritonServer, count: int) -> Contest:
     """The contest of a checkpoint and a live server of it."""
     from transformers import AutoTokenizer
 
-    reviews = load(checkpoint, count).by_length["imdb"]
+    reviews = read_texts(checkpoint, count).by_length["imdb"]
     ids = AutoTokenizer.from_pretrained(checkpoint)(
         [each.text for each in reviews], truncation=True, max_length=512
     )

@@ -17,16 +17,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import texts
-from benchmarks.arena import quiet_triton
-from benchmarks.callers import Caller, triton_caller
-from benchmarks.cli import one_line_errors
-from benchmarks.load import closed_loop
-from benchmarks.memory import Sampler
-from benchmarks.open_loop import Expected, Sent, answers_alone, open_loop
+from benchmarks.errors import one_line_errors
+from benchmarks.load import texts
+from benchmarks.load.callers import Caller, triton_caller
+from benchmarks.load.closed_loop import closed_loop
+from benchmarks.load.open_loop import Expected, Sent, answers_alone, open_loop
+from benchmarks.measure.processes import memory_mib
+from benchmarks.measure.sampler import Sampler
+from benchmarks.measure.summary import percentile
 from benchmarks.paths import SHIPPED_CHECKPOINT
-from benchmarks.processes import memory_mib
-from benchmarks.summary import percentile
+from benchmarks.servers.arena import quiet_triton
 from serving.launcher import TritonServer
 
 TEXTS, CLIENTS, AFTERWARDS, SLOW_S = 256, 16, 300, 0.3
@@ -111,7 +111,7 @@ def main(
 ) -> None:
     """Overload a server of its own, open loop, mixed lengths; exit status 1 for a wrong or lost answer."""
     with one_line_errors("interrupted: nothing is kept"), quiet_triton(repository) as server:
-        reviews = texts.load(checkpoint, TEXTS).by_length["imdb"]
+        reviews = texts.read_texts(checkpoint, TEXTS).by_length["imdb"]
         found = measure(server, reviews, model, factor, seconds)
     Console().print(tabulate(found, limit))
     raise typer.Exit(any(each.kind in ("wrong", "lost") for each in found.sent))

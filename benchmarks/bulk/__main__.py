@@ -6,7 +6,8 @@
     .venv/dev/bin/python -m benchmarks.bulk memory      # a parquet file of 10 million rows
     .venv/dev/bin/python -m benchmarks.bulk nodes       # arithmetic: 100 nodes, and dollars
 
-Reviews come from IMDB_DATA, or ship with the checkpoint (`benchmarks.texts`). `engines` wants `make bulk`.
+Reviews come from IMDB_DATA, or ship with the checkpoint (`benchmarks.load.texts`).
+`engines` wants `make bulk`.
 """
 
 import random
@@ -26,11 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bulk.contestants import CONTESTANTS, LOCAL, SLOW, write
-from benchmarks.cli import one_line_errors
-from benchmarks.errors import BenchmarkError
-from benchmarks.memory import WORDS, Sampler
+from benchmarks.errors import BenchmarkError, one_line_errors
+from benchmarks.load.texts import WORDS, Encoder, bulk_reviews, first_sentence
+from benchmarks.measure.sampler import Sampler
 from benchmarks.paths import ROOT, SERVER_PYTHON, SHIPPED_CHECKPOINT
-from benchmarks.texts import Encoder, bulk_reviews, first_sentence
 
 T = TypeVar("T")
 app = typer.Typer(add_completion=False, help=__doc__)

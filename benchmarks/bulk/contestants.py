@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.arena import quiet_triton
-from benchmarks.machine import usable_cores
+from benchmarks.measure.machine import usable_cores
 from benchmarks.paths import SHIPPED_CHECKPOINT
+from benchmarks.servers.arena import quiet_triton
 
 Contestant = Callable[[Sequence[str]], None]
 LOCAL, BATCH, RUN_TOKENS = "bulk, local", 32, 512

@@ -1,1 +1,4 @@
-"""NVIDIA's perf_analyzer: fetched once, run with real texts, its CSV read back."""
+"""NVIDIA's perf_analyzer: fetched once, run with real texts, its CSV read back as a `Measurement`.
+
+Open `command.py` first.
+"""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.load.texts import Review
 from benchmarks.perf_analyzer.fetch import BINARY, environment
 from benchmarks.perf_analyzer.results import Measurement, parse_csv, parse_latencies
-from benchmarks.texts import Review
 
 Protocol = Literal["http", "grpc"]
 TIMEOUT_S = 300

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.summary import percentile
+from benchmarks.measure.summary import percentile
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from benchmarks.report import cost_tables, load_tables
 from benchmarks.report.figures import Figures
 from benchmarks.report.flask_table import flask_table
 from benchmarks.rivals.published import HARDWARE, NOTE
-from benchmarks.run import DEEP, SHIPPED
+from benchmarks.run.everything import DEEP, SHIPPED
 
 Render = Callable[[Figures, str], str]
 

@@ -1,9 +1,9 @@
 """Tables of what things cost: scale, layers, memory, start-up, the peaks, the Flask app's settings."""
 
-from benchmarks import contestants as names
+from benchmarks.measure.summary import median
 from benchmarks.report.figures import Figures
 from benchmarks.report.markdown import Cell, table
-from benchmarks.summary import median
+from benchmarks.servers import contestants as names
 
 
 def bulk(figures: Figures, checkpoint: str) -> str:

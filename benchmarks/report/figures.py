@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import contestants as names
-from benchmarks.flops import Shape, text_flops
-from benchmarks.peak import best_peak
-from benchmarks.store import Store
-from benchmarks.summary import median, percentile
+from benchmarks.measure.flops import Shape, text_flops
+from benchmarks.measure.peak import best_peak
+from benchmarks.measure.summary import median, percentile
+from benchmarks.run.store import Store
+from benchmarks.servers import contestants as names
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """The Flask app's benchmark table: ours, the rebuilt app, and what its author published."""
 
+from benchmarks.measure.summary import benchmark_row, ratio_of_medians
 from benchmarks.report.figures import Figures
 from benchmarks.report.markdown import Cell, table
 from benchmarks.rivals.published import TABLE
-from benchmarks.suite.table import QUERIES
-from benchmarks.summary import benchmark_row, ratio_of_medians
+from benchmarks.run.suite.table import QUERIES
 
 HEADINGS = (
     "min",

@@ -1,10 +1,10 @@
 """Tables of speed under load: the headline, load curves, perf_analyzer's sweeps, text lengths."""
 
-from benchmarks import contestants as names
 from benchmarks.perf_analyzer.results import Measurement
 from benchmarks.report.figures import Figures, Point, best, precision_of
 from benchmarks.report.markdown import Cell, table
 from benchmarks.report.targets import CROWD
+from benchmarks.servers import contestants as names
 
 
 def headline(figures: Figures, checkpoint: str) -> str:

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 import durable
-from benchmarks import contestants as names
+from benchmarks.load.texts import LENGTHS
 from benchmarks.report.figures import Figures
 from benchmarks.report.load_tables import measurement_of, shares_of_limit
-from benchmarks.texts import LENGTHS
+from benchmarks.servers import contestants as names
 
 COLOURS = {
     names.FLASK_RECOMMENDED: "#c9a227",

@@ -2,7 +2,7 @@
 
 from benchmarks.report import cost_tables
 from benchmarks.report.figures import Figures
-from benchmarks.run import DEEP, SHIPPED
+from benchmarks.run.everything import DEEP, SHIPPED
 
 NOTES = """\
 - Command: `python -m benchmarks`, settings `{settings}`, {minutes:.1f} minutes, started {started} UTC. Raw

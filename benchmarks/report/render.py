@@ -11,8 +11,8 @@ from benchmarks.report.figures import Figures
 from benchmarks.report.markdown import Cell, cell, table
 from benchmarks.report.prose import notes
 from benchmarks.report.targets import Target, all_targets, beyond_targets
-from benchmarks.run import DEEP, SHIPPED
-from benchmarks.store import Store
+from benchmarks.run.everything import DEEP, SHIPPED
+from benchmarks.run.store import Store
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"

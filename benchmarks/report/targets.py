@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from benchmarks import contestants as names
 from benchmarks.report.figures import Figures, Point, best, precision_of
-from benchmarks.run import DEEP
+from benchmarks.run.everything import DEEP
+from benchmarks.servers import contestants as names
 
 CROWD = 16
 

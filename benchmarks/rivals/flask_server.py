@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks import processes
 from benchmarks.errors import BenchmarkError
-from benchmarks.machine import usable_cores
+from benchmarks.measure import processes
+from benchmarks.measure.machine import usable_cores
 from benchmarks.paths import ROOT
 from benchmarks.rivals import gunicorn_config
 from serving.processes import kill_group

@@ -11,7 +11,7 @@ import onnxruntime
 Runner = Callable[[Sequence[list[int]]], np.ndarray]
 
 
-def load_runners(checkpoint: Path, repository: Path, cores: int) -> dict[str, Runner]:
+def open_runners(checkpoint: Path, repository: Path, cores: int) -> dict[str, Runner]:
     """A runner for each model, all on ``cores`` threads: token ids to logits FLOAT [texts, labels]."""
     return {
         "torch fp32": torch_runner(checkpoint, cores),
@@ -21,7 +21,7 @@ def load_runners(checkpoint: Path, repository: Path, cores: int) -> dict[str, Ru
     }
 
 
-def load_side_by_side(repository: Path, cores: int) -> dict[str, Runner]:
+def open_side_by_side(repository: Path, cores: int) -> dict[str, Runner]:
     """Our graphs with a text on each core, longest first: what a server at its best could reach."""
     models = {"packed fp32": "mobilebert_fp32", "packed int8": "mobilebert_int8"}
     return {

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from tritonclient.utils import InferenceServerException
 
+from benchmarks.measure.processes import memory_mib
 from benchmarks.paths import SHIPPED_CHECKPOINT
-from benchmarks.processes import memory_mib
 from benchmarks.soak.callers import Http, all_callers
 from benchmarks.soak.faults import all_faults
 from benchmarks.soak.questions import Answer, Question, Questions, check_against_torch, shipped_texts

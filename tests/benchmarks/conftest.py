@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.arena import Arena, FlaskChoice, open_arena
-from benchmarks.contestants import FLASK_BEST, FLASK_LATENCY
-from benchmarks.model_repository import publish_ours
-from benchmarks.random_checkpoint import make_random_checkpoint
+from benchmarks.load.texts import LENGTHS, Review, Texts, token_ids
 from benchmarks.rivals.flask_server import FlaskSettings
 from benchmarks.rivals.padded_models import add_padded_models
-from benchmarks.settings import QUICK
-from benchmarks.stage import Stage
-from benchmarks.texts import LENGTHS, Review, Texts, token_ids
+from benchmarks.run.settings import QUICK
+from benchmarks.run.stage import Stage
+from benchmarks.servers.arena import Arena, FlaskChoice, open_arena
+from benchmarks.servers.contestants import FLASK_BEST, FLASK_LATENCY
+from benchmarks.servers.random_checkpoint import make_random_checkpoint
+from benchmarks.servers.repository import publish_ours
 
 TEXTS = (
     "good film",

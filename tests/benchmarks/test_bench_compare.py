@@ -8,7 +8,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from benchmarks import compare
-from benchmarks.load import LoadResult
+from benchmarks.load.closed_loop import LoadResult
 
 app = compare.typer.Typer()
 app.command()(compare.main)

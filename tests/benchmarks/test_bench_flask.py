@@ -5,11 +5,11 @@ import psutil
 import pytest
 import torch
 
-from benchmarks.callers import flask_caller
-from benchmarks.contestants import FLASK_BEST, SENTIMENT
+from benchmarks.load.callers import flask_caller
 from benchmarks.rivals.flask_app import create_app
 from benchmarks.rivals.flask_server import FlaskServer, FlaskSettings, recommended
 from benchmarks.rivals.gunicorn_config import READY
+from benchmarks.servers.contestants import FLASK_BEST, SENTIMENT
 
 
 @pytest.fixture(scope="module")

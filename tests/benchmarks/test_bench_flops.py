@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import MobileBertConfig, MobileBertModel
 
-from benchmarks.flops import Shape, linear_flops_per_token, text_flops
+from benchmarks.measure.flops import Shape, linear_flops_per_token, text_flops
 
 SMALL = Shape(
     hidden_size=96,

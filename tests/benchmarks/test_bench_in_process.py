@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.load.texts import Review, token_ids
 from benchmarks.rivals.in_process import on_each_core, pad, torch_runner
-from benchmarks.texts import Review, token_ids
 
 
 def test_padding_marks_what_is_real() -> None:

@@ -7,7 +7,7 @@ import pytest
 from onnxruntime import get_available_providers
 
 from benchmarks.int8_rivals import contestants, deepened
-from benchmarks.openvino_encoder import OPENVINO, Encoder
+from benchmarks.rivals.openvino_encoder import OPENVINO, Encoder
 from export.checkpoint.reading import load_checkpoint
 from export.graph.running import open_session, run_rows
 from export.precision.fp32 import build_fp32

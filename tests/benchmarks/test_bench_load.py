@@ -4,8 +4,8 @@ import time
 import pytest
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.load import LoadResult, closed_loop
-from benchmarks.texts import Review
+from benchmarks.load.closed_loop import LoadResult, closed_loop
+from benchmarks.load.texts import Review
 
 REVIEWS = [Review(str(i), tokens=10 + i) for i in range(8)]
 

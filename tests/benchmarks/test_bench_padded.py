@@ -2,8 +2,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from benchmarks.callers import padded_caller
-from benchmarks.triton_stats import read_stats
+from benchmarks.load.callers import padded_caller
+from benchmarks.measure.triton_stats import read_stats
 
 
 def test_padded_graph_gives_torchs_logits_beside_longer_texts(bench_repository, bench_checkpoint) -> None:

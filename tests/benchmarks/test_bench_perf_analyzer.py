@@ -4,10 +4,10 @@ import subprocess
 import pytest
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.load.texts import Review
 from benchmarks.perf_analyzer import command
 from benchmarks.perf_analyzer.fetch import environment, fetch, missing_library
 from benchmarks.perf_analyzer.results import parse_csv, parse_latencies
-from benchmarks.texts import Review
 
 # What perf_analyzer 2.51.0 wrote for an ensemble.
 CSV = """\

@@ -3,7 +3,6 @@ import math
 
 import pytest
 
-from benchmarks import contestants as names
 from benchmarks.errors import BenchmarkError
 from benchmarks.report.figures import Figures
 from benchmarks.report.flask_table import flask_table
@@ -11,7 +10,8 @@ from benchmarks.report.load_tables import shares_of_limit
 from benchmarks.report.markdown import cell, table
 from benchmarks.report.render import BEGIN, END, refresh_page, render
 from benchmarks.report.targets import all_targets
-from benchmarks.store import Store
+from benchmarks.run.store import Store
+from benchmarks.servers import contestants as names
 
 MACHINE = {
     "cpu": "A CPU",

@@ -2,13 +2,13 @@
 
 import pytest
 
-from benchmarks import contestants as names
 from benchmarks.perf_analyzer.fetch import missing_library
-from benchmarks.run import _facts
-from benchmarks.sections import Sections
-from benchmarks.store import Store
-from benchmarks.suite import alone, idle, in_process, layers, load_curves, perf, scale, table
-from benchmarks.suite.tuning import default_choices
+from benchmarks.run.everything import _facts
+from benchmarks.run.sections import Sections
+from benchmarks.run.store import Store
+from benchmarks.run.suite import alone, idle, in_process, layers, load_curves, perf, scale, table
+from benchmarks.run.suite.tuning import default_choices
+from benchmarks.servers import contestants as names
 
 
 def test_every_contestant_is_loaded_at_every_level(stage, arena) -> None:

@@ -2,12 +2,12 @@ import time
 
 import pytest
 
-from benchmarks.callers import triton_caller
 from benchmarks.errors import BenchmarkError
-from benchmarks.load import LoadResult
-from benchmarks.machine import usable_cores
-from benchmarks.suite.layers import layers_of
-from benchmarks.triton_stats import ModelStats, parse_stats, read_run_core_seconds, read_stats
+from benchmarks.load.callers import triton_caller
+from benchmarks.load.closed_loop import LoadResult
+from benchmarks.measure.machine import usable_cores
+from benchmarks.measure.triton_stats import ModelStats, parse_stats, read_run_core_seconds, read_stats
+from benchmarks.run.suite.layers import layers_of
 from tests.waiting import until
 
 

@@ -3,7 +3,17 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.contestants import (
+from benchmarks.errors import BenchmarkError
+from benchmarks.measure.machine import cpu_fields, describe, slug
+from benchmarks.measure.peak import best_peak, measure_peaks
+from benchmarks.measure.processes import cores_used, memory_mib, on_cores, wait_until
+from benchmarks.run.sections import Sections
+from benchmarks.run.store import Store
+from benchmarks.run.suite.load_curves import plan
+from benchmarks.run.suite.perf import open_loop_cases
+from benchmarks.run.suite.table import merge_blocks
+from benchmarks.run.suite.tuning import candidates, choose
+from benchmarks.servers.contestants import (
     FLASK_BEST,
     FLASK_BFLOAT16,
     FLASK_LATENCY,
@@ -12,16 +22,6 @@ from benchmarks.contestants import (
     PADDED_UNBATCHED,
     SENTIMENT_FAST,
 )
-from benchmarks.errors import BenchmarkError
-from benchmarks.machine import cpu_fields, describe, slug
-from benchmarks.peak import best_peak, measure_peaks
-from benchmarks.processes import cores_used, memory_mib, on_cores, wait_until
-from benchmarks.sections import Sections
-from benchmarks.store import Store
-from benchmarks.suite.load_curves import plan
-from benchmarks.suite.perf import open_loop_cases
-from benchmarks.suite.table import merge_blocks
-from benchmarks.suite.tuning import candidates, choose
 
 
 def test_rounds_alternate_between_contestants() -> None:

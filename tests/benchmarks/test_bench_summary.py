@@ -3,7 +3,7 @@ import statistics
 import numpy as np
 import pytest
 
-from benchmarks.summary import benchmark_row, percentile, ratio_of_medians
+from benchmarks.measure.summary import benchmark_row, percentile, ratio_of_medians
 
 SAMPLES = [0.5, 0.1, 0.2, 0.4, 0.3, 9.0]
 

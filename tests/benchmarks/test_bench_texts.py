@@ -4,9 +4,9 @@ from itertools import pairwise
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from benchmarks import texts
 from benchmarks.errors import BenchmarkError
-from benchmarks.texts import Review, first_sentence, in_balanced_order
+from benchmarks.load import texts
+from benchmarks.load.texts import Review, first_sentence, in_balanced_order
 
 
 @pytest.fixture
@@ -30,19 +30,19 @@ def test_every_eight_neighbours_span_the_lengths() -> None:
 
 
 def test_shipped_texts_stand_in_for_missing_reviews(checkpoint) -> None:
-    loaded = texts.load(checkpoint, 16)
+    loaded = texts.read_texts(checkpoint, 16)
     assert "ship" in loaded.source
     assert [len(loaded.by_length[name]) for name in texts.LENGTHS] == [16, 16, 16]
 
 
 def test_worst_case_fills_the_model_and_short_is_a_sentence(checkpoint) -> None:
-    loaded = texts.load(checkpoint, 16)
+    loaded = texts.read_texts(checkpoint, 16)
     assert {review.tokens for review in loaded.by_length["worst"]} == {512}
     assert loaded.mean_tokens("short") < loaded.mean_tokens("imdb") < 512
 
 
 def test_texts_are_the_same_on_every_run(checkpoint) -> None:
-    assert texts.load(checkpoint, 16) == texts.load(checkpoint, 16)
+    assert texts.read_texts(checkpoint, 16) == texts.read_texts(checkpoint, 16)
 
 
 def test_bulk_repeats_where_reviews_are_few(checkpoint) -> None:
@@ -51,7 +51,7 @@ def test_bulk_repeats_where_reviews_are_few(checkpoint) -> None:
 
 def test_checkpoint_without_tokenizer_is_refused(tmp_path) -> None:
     with pytest.raises(BenchmarkError, match=r"tokenizer\.json"):
-        texts.load(tmp_path, 16)
+        texts.read_texts(tmp_path, 16)
 
 
 def test_first_sentence_drops_markup() -> None:

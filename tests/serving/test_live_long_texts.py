@@ -3,7 +3,7 @@
 import numpy as np
 import requests
 
-from benchmarks.memory import Sampler
+from benchmarks.measure.sampler import Sampler
 from serving.launcher import TritonServer
 
 ROWS, MAX_TOKENS = 64, 4096

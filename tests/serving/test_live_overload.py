@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.open_loop import BUSY, answers_alone, open_loop
-from benchmarks.processes import memory_mib
+from benchmarks.load.open_loop import BUSY, answers_alone, open_loop
+from benchmarks.measure.processes import memory_mib
 from clients import Limits, Sentiment, SentimentClient
 from clients.endpoint import Protocol
 from serving.launcher import TritonServer

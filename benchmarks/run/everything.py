@@ -3,19 +3,20 @@
 import time
 from pathlib import Path
 
-from benchmarks import machine, texts
-from benchmarks.arena import Arena, FlaskChoice, open_arena
-from benchmarks.contestants import SENTIMENT_FAST
-from benchmarks.flops import Shape
-from benchmarks.model_repository import prepare
+from benchmarks.load import texts
+from benchmarks.measure import machine
+from benchmarks.measure.flops import Shape
+from benchmarks.measure.peak import measure_peaks
 from benchmarks.paths import CACHE
-from benchmarks.peak import measure_peaks
 from benchmarks.perf_analyzer.fetch import fetch
-from benchmarks.random_checkpoint import make_random_checkpoint
-from benchmarks.sections import Sections
-from benchmarks.settings import Settings
-from benchmarks.stage import Progress, Stage
-from benchmarks.suite import alone, idle, in_process, layers, load_curves, perf, scale, table, tuning
+from benchmarks.run.sections import Sections
+from benchmarks.run.settings import Settings
+from benchmarks.run.stage import Progress, Stage
+from benchmarks.run.suite import alone, idle, in_process, layers, load_curves, perf, scale, table, tuning
+from benchmarks.servers.arena import Arena, FlaskChoice, open_arena
+from benchmarks.servers.contestants import SENTIMENT_FAST
+from benchmarks.servers.random_checkpoint import make_random_checkpoint
+from benchmarks.servers.repository import prepare
 
 DEEP_LAYERS = 24
 DEEP, SHIPPED = "layers24", "shipped"
@@ -55,7 +56,9 @@ def deep_checkpoint(checkpoint: Path, progress: Progress) -> Path:
 
 def _stage(checkpoint: Path, settings: Settings, progress: Progress) -> Stage:
     progress(f"exporting {checkpoint.name}")
-    return Stage(checkpoint, prepare(checkpoint), texts.load(checkpoint, settings.texts), settings, progress)
+    return Stage(
+        checkpoint, prepare(checkpoint), texts.read_texts(checkpoint, settings.texts), settings, progress
+    )
 
 
 def _flask_settings(stage: Stage, sections: Sections, cores: int) -> Flask:

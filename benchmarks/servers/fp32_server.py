@@ -16,7 +16,7 @@ MODEL = "mobilebert_fp32"
 
 def with_layers(checkpoint: Path, layers: int) -> Path:
     """The checkpoint itself for 0 layers, else one like it of that many layers with random weights."""
-    from benchmarks.random_checkpoint import make_random_checkpoint
+    from benchmarks.servers.random_checkpoint import make_random_checkpoint
 
     return make_random_checkpoint(checkpoint, CACHE / f"random-{layers}", layers) if layers else checkpoint
 

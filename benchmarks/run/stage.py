@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.settings import Settings
-from benchmarks.texts import Review, Texts
+from benchmarks.load.texts import Review, Texts
+from benchmarks.run.settings import Settings
 
 Progress = Callable[[str], None]
 

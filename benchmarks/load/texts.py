@@ -23,6 +23,22 @@ STRATA = 8
 _SEED = 20240801
 # Tokens a review, specials included: the 1/16, 3/16 ... 15/16 quantiles of IMDB's test set, cut at 512.
 IMDB_QUANTILES = (90, 153, 179, 209, 256, 319, 437, 512)
+# Of texts for which only the length matters.
+WORDS = (
+    "a",
+    "film",
+    "plot",
+    "was",
+    "not",
+    "good",
+    "and",
+    "I",
+    "would",
+    "never",
+    "watch",
+    "unforgettable",
+    "!",
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +106,7 @@ def in_balanced_order(reviews: Sequence[Review]) -> list[Review]:
     return [review for block in blocks for review in block]
 
 
-def load(checkpoint: Path, count: int) -> Texts:
+def read_texts(checkpoint: Path, count: int) -> Texts:
     """``count`` texts (a multiple of 8) of each length distribution, the same on every run.
 
     Raises:

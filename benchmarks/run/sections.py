@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, TypeVar
 
-from benchmarks.store import Store
+from benchmarks.run.store import Store
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

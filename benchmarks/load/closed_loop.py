@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 
-from benchmarks.callers import Caller
 from benchmarks.errors import BenchmarkError
-from benchmarks.summary import percentile
-from benchmarks.texts import Review
+from benchmarks.load.callers import Caller
+from benchmarks.load.texts import Review
+from benchmarks.measure.summary import percentile
 
 # A window has at least so many answers, unless it has lasted so long.
 FEWEST, LONGEST_S = 4, 120.0

@@ -1,7 +1,7 @@
 """Idle servers must cost nothing, or measuring one beside the others would be unfair."""
 
-from benchmarks.arena import Arena
-from benchmarks.processes import cores_used
+from benchmarks.measure.processes import cores_used
+from benchmarks.servers.arena import Arena
 
 
 def measure_idle(arena: Arena, seconds: float = 1.0) -> dict[str, float]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.raw_http import Lost, Post, raw_http
+from benchmarks.load.raw_http import Lost, Post, raw_http
 
 TIMEOUT_S = 30.0
 BUSY = re.compile(

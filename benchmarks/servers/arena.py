@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import contestants as names
-from benchmarks.callers import Caller, flask_caller, padded_caller, triton_caller
-from benchmarks.contestants import Contestant
+from benchmarks.load.callers import Caller, flask_caller, padded_caller, triton_caller
 from benchmarks.rivals.flask_server import FlaskServer, FlaskSettings
+from benchmarks.servers import contestants as names
+from benchmarks.servers.contestants import Contestant
 from serving.launcher import TritonServer
 
 

@@ -2,11 +2,11 @@
 
 import time
 
-from benchmarks.arena import Arena
-from benchmarks.callers import in_requests_of
-from benchmarks.contestants import OURS, PADDED
-from benchmarks.stage import Stage
-from benchmarks.texts import Review, bulk_reviews
+from benchmarks.load.callers import in_requests_of
+from benchmarks.load.texts import Review, bulk_reviews
+from benchmarks.run.stage import Stage
+from benchmarks.servers.arena import Arena
+from benchmarks.servers.contestants import OURS, PADDED
 from clients import SentimentClient
 
 PADDED_ROWS = 8

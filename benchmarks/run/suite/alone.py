@@ -4,17 +4,17 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from benchmarks.arena import (
+from benchmarks.load.closed_loop import closed_loop
+from benchmarks.measure.processes import memory_mib, on_cores
+from benchmarks.rivals.flask_server import FlaskServer
+from benchmarks.run.stage import Stage
+from benchmarks.servers.arena import (
     FlaskChoice,
     flask_contestant,
     quiet_triton,
     triton_contestant,
 )
-from benchmarks.contestants import FLASK_BEST, OURS, PADDED, TRITON_MODELS, Contestant
-from benchmarks.load import closed_loop
-from benchmarks.processes import memory_mib, on_cores
-from benchmarks.rivals.flask_server import FlaskServer
-from benchmarks.stage import Stage
+from benchmarks.servers.contestants import FLASK_BEST, OURS, PADDED, TRITON_MODELS, Contestant
 from serving.launcher import TritonServer
 
 CLIENTS = 4

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks.rivals.in_process import Runner, load_runners, load_side_by_side
-from benchmarks.stage import Stage
-from benchmarks.texts import token_ids
+from benchmarks.load.texts import token_ids
+from benchmarks.rivals.in_process import Runner, open_runners, open_side_by_side
+from benchmarks.run.stage import Stage
 
 BATCH = 8
 
@@ -17,8 +17,8 @@ def measure_in_process(stage: Stage, cores: int) -> list[dict]:
     """
     settings = stage.settings
     texts = token_ids(stage.checkpoint, stage.reviews[: settings.in_process_texts])
-    runners = load_runners(stage.checkpoint, stage.repository, cores)
-    spread = load_side_by_side(stage.repository, cores)
+    runners = open_runners(stage.checkpoint, stage.repository, cores)
+    spread = open_side_by_side(stage.repository, cores)
     for runner in (runners | spread).values():
         runner(texts[:1])
     cases = [(name, rows, rows) for rows in (1, BATCH) for name in runners]

@@ -7,12 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.arena import Arena
-from benchmarks.contestants import FLASK_LATENCY, OURS
 from benchmarks.errors import BenchmarkError
+from benchmarks.load.texts import Review
 from benchmarks.paths import ROOT
-from benchmarks.stage import Stage
-from benchmarks.texts import Review
+from benchmarks.run.stage import Stage
+from benchmarks.servers.arena import Arena
+from benchmarks.servers.contestants import FLASK_LATENCY, OURS
 
 SPEC_VARIABLE = "BENCHMARK_TABLE"
 TEST_FILE = Path(__file__).with_name("pytest_table.py")

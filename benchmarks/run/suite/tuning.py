@@ -2,12 +2,12 @@
 
 from dataclasses import asdict
 
-from benchmarks.arena import FlaskChoice
-from benchmarks.callers import flask_caller
-from benchmarks.contestants import FLASK_BEST, FLASK_BFLOAT16, FLASK_LATENCY, FLASK_RECOMMENDED
-from benchmarks.load import closed_loop
+from benchmarks.load.callers import flask_caller
+from benchmarks.load.closed_loop import closed_loop
 from benchmarks.rivals.flask_server import FlaskServer, FlaskSettings, recommended
-from benchmarks.stage import Stage
+from benchmarks.run.stage import Stage
+from benchmarks.servers.arena import FlaskChoice
+from benchmarks.servers.contestants import FLASK_BEST, FLASK_BFLOAT16, FLASK_LATENCY, FLASK_RECOMMENDED
 
 CLIENTS = 16
 HALF = "bfloat16"

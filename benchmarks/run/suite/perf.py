@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from benchmarks.arena import Arena
-from benchmarks.contestants import OURS, PADDED, SENTIMENT, SENTIMENT_FAST
+from benchmarks.load.texts import LENGTHS
 from benchmarks.perf_analyzer.command import Load, Protocol, run
-from benchmarks.stage import Stage
-from benchmarks.texts import LENGTHS
+from benchmarks.run.stage import Stage
+from benchmarks.servers.arena import Arena
+from benchmarks.servers.contestants import OURS, PADDED, SENTIMENT, SENTIMENT_FAST
 
 PROTOCOLS: tuple[Protocol, ...] = ("http", "grpc")
 

@@ -1,4 +1,4 @@
-"""The queries of the Flask app's benchmark, for pytest-benchmark. `benchmarks.suite.table` starts it.
+"""The queries of the Flask app's benchmark, for pytest-benchmark. `benchmarks.run.suite.table` starts it.
 
 "Basic" sends one request a text, one after another, as the app's own benchmark did; "batch" sends the list:
 in one request to the app, through the bulk client to ours.
@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.callers import flask_caller, one_by_one, triton_caller
-from benchmarks.suite.table import QUERIES, SINGLES, SPEC_VARIABLE, contestants_of
+from benchmarks.load.callers import flask_caller, one_by_one, triton_caller
+from benchmarks.run.suite.table import QUERIES, SINGLES, SPEC_VARIABLE, contestants_of
 from clients import SentimentClient
 
 _PATH = os.environ.get(SPEC_VARIABLE)

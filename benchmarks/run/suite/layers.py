@@ -2,12 +2,12 @@
 
 import time
 
-from benchmarks.arena import Arena
-from benchmarks.contestants import OURS, PADDED, TRITON_MODELS, Contestant
-from benchmarks.load import LoadResult, closed_loop
-from benchmarks.machine import usable_cores
-from benchmarks.stage import Stage
-from benchmarks.triton_stats import PARTS, ModelStats, read_run_core_seconds, read_stats
+from benchmarks.load.closed_loop import LoadResult, closed_loop
+from benchmarks.measure.machine import usable_cores
+from benchmarks.measure.triton_stats import PARTS, ModelStats, read_run_core_seconds, read_stats
+from benchmarks.run.stage import Stage
+from benchmarks.servers.arena import Arena
+from benchmarks.servers.contestants import OURS, PADDED, TRITON_MODELS, Contestant
 
 CLIENTS = 8
 # Long, because the last requests of a window leave cores idle; the counter of runs lags by half a second.

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 
-from benchmarks.arena import Arena
-from benchmarks.contestants import (
+from benchmarks.load.closed_loop import closed_loop
+from benchmarks.run.stage import Stage
+from benchmarks.servers.arena import Arena
+from benchmarks.servers.contestants import (
     FLASK_BEST,
     FLASK_BFLOAT16,
     FLASK_LATENCY,
@@ -11,8 +13,6 @@ from benchmarks.contestants import (
     PADDED,
     PADDED_UNBATCHED,
 )
-from benchmarks.load import closed_loop
-from benchmarks.stage import Stage
 
 # Where the curve would only repeat itself: workers that fight over the cores answer less than one review a
 # second, a single worker only queues, the unbatched rival is its batching sibling, 32 clients wait as 16 do.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from benchmarks.callers import Caller
+from benchmarks.load.callers import Caller
 
 FLASK_RECOMMENDED = "flask_recommended"
 FLASK_BEST = "flask_best"
