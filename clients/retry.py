@@ -1,4 +1,4 @@
-"""When to try again: exponential backoff with full jitter, within a deadline that starts with the call.
+"""When to try again: exponential backoff with full jitter, within a deadline that starts with the request.
 
 Full jitter (a uniform delay between nothing and the exponential bound) spreads clients that failed together
 better than a fixed delay with noise: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/

@@ -1,6 +1,6 @@
 """Background tasks of the gateway: send a file of any size, wait, read the results.
 
-from . import TaskClient
+from mobilebert_triton_client import TaskClient
 
 task = TaskClient("http://127.0.0.1:8080").submit("reviews.csv")
 task.wait(progress=True)

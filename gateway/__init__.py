@@ -2,5 +2,8 @@
 
     python -m gateway                 # 127.0.0.1:8080, asks the Triton server at 127.0.0.1:8001 (gRPC)
 
-It parses, checks and explains; the model's work is Triton's, reached through `clients`.
+It parses, checks and explains; the model's work is Triton's, reached through `clients`. Open `app.py` first.
+
+`backlog.py` counts online requests, `tasks/backlog.py` background tasks. `problem.py` has the exception and
+Retry-After, `problems.py` its answer and the SDK's errors.
 """

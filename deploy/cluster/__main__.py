@@ -57,14 +57,17 @@ def up(
                 folder / "control.sock",
                 {"restart": cluster.restart_one_by_one, "reload": lambda report: cluster.reload_balancer()},
             )
-            announce(cluster)
-            errors.print(f"error: {cluster.wait()}", markup=False)
+            try:
+                announce(cluster)
+                errors.print(f"error: {cluster.wait()}", markup=False)
+            finally:
+                control.close()
         raise typer.Exit(1)
     except (ClusterError, ServingError) as error:
         errors.print(f"error: {error}", markup=False)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        control.close()
+        return  # the person asked for it; everything is stopped
 
 
 @app.command()

@@ -1,1 +1,1 @@
-"""One module for each address."""
+"""One module for each address; `/v1/tasks` is in `gateway/tasks/routes.py`."""
