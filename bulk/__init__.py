@@ -9,7 +9,7 @@ Or from Python, a list of texts at a time, with nothing around it:
     scores = Scorer(find_model("model_repository", "sentiment_fast"))(["Great film", None])
     scores.label, scores.error   # ["positive", None], [None, "the text is null"]
 
-Files become units of some thousand rows (`formats`), an engine scores them (`engines`), and the part of a unit
+Files become units of thousands of rows (`formats`), an engine scores them (`engines`), and the part of a unit
 appears whole or not at all (`run.Part`). What is there is done, so a run goes on where it was stopped.
 Open `command.py` first: it has the steps.
 """
