@@ -27,7 +27,7 @@ ResultsOption = Annotated[
 def run(
     context: typer.Context,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A first look in some 5 minutes, kept in .cache/.")
+        bool, typer.Option("--quick", help="A first look in under 10 minutes, kept in .cache/.")
     ] = False,
     full: Annotated[
         bool, typer.Option("--full", help="Bulk scoring of 1,000 reviews with 24 layers, too.")

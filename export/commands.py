@@ -72,7 +72,7 @@ def check(
 
 
 def info(repository: RepositoryOption = DEFAULT_REPOSITORY) -> None:
-    """Print the manifests of a model repository's versions, and which of them are served."""
+    """List the published versions, say which are served, and print the newest's manifests."""
     from export.report import print_manifests
 
     print_manifests(console, repository)

@@ -64,7 +64,10 @@ from training.summary import print_summary
 class Settings:
     """What can be set; each field is an option."""
 
-    data: str = option("stanfordnlp/imdb", "a .csv, .tsv, .jsonl or .parquet file, or a data set of the hub")
+    data: str = option(
+        "stanfordnlp/imdb",
+        "CSV, TSV, JSON, JSON lines or parquet, also packed; or a data set of the hub",
+    )
     test_data: str = option("", "texts to report on; default: the hub's test split, else the held-out texts")
     text_column: str = option("text", "column of the texts")
     label_column: str = option("label", "column of the labels")

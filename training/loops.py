@@ -1,7 +1,8 @@
 """The training loop of `distill.py`: soft targets, token batches, linear decay, exact resumption.
 
 task = Task(texts, targets, token_budget=8192, masking=0.1, seed=17)
-fit(modules, logits_of, task, Schedule(tokens=20_000_000, learning_rate=1.5e-3), state=Path("runs/x/stem.pt"))
+schedule = Schedule(tokens=20_000_000, learning_rate=1.5e-3)
+fit(modules, loss_of, task, schedule, evaluate, Path("runs/x/stem.pt"))
 logits = predict(logits_of, texts)
 """
 

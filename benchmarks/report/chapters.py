@@ -24,7 +24,7 @@ the app's code, so it is a contestant of its own.
 FLASK_TABLE = f"""\
 By pytest-benchmark, rounds of the contestants alternating in blocks. The Flask app runs at its best
 setting for latency; `batch` is one request to it and the bulk client to ours, `basic` is one request a
-text. `gain` is the Flask app's median divided by the row's. Published rows are for reference only:
+text. `Flask / this` is the Flask app's median divided by the row's. Published rows are for reference only:
 {HARDWARE}; {NOTE}; 50 to 100 texts in `multiple`, the whole data set in `all`.
 """
 PERF_CLOSED = """\

@@ -2,5 +2,6 @@
 
 A checkpoint is data from anybody (`untrusted`): nothing is unpickled, and nothing is believed unchecked.
 However weights, adapters and tokenizers lie in the folder, the result is the same. Nothing here needs onnx.
-Open `reading.py` first, then `config.py` for what a config.json may say.
+Open `reading.py` first, then `config.py` for what a config.json may say, `labels.py` for id2label, and
+`problem_types.py` for what each head answers.
 """

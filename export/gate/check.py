@@ -35,7 +35,7 @@ class Report:
     explanation: str
 
     def as_manifest(self) -> dict[str, Any]:
-        """What a manifest keeps: every figure with its limit, and what they were measured against."""
+        """What a manifest keeps: every figure, and what it was measured against."""
         kept = {name: value for name, value in asdict(self.figures).items() if value is not None}
         return {"passed": not self.violated, "reference": self.reference, **kept}
 

@@ -54,7 +54,8 @@ def check_parity(
     if not parity.difference <= tolerance:
         raise ParityError(
             f"logits of golden text {parity.text!r} differ by {parity.difference:.3g} (limit {tolerance:g}): "
-            "golden.jsonl belongs to other weights, or the export is wrong; write golden.jsonl anew"
+            "golden.jsonl belongs to other weights, or the export is wrong; write it anew: "
+            "python -m training.golden FOLDER"
         )
     return parity
 
@@ -70,5 +71,6 @@ def check_tokenizer(checkpoint: Checkpoint) -> None:
         if tuple(tokenizer.encode(text.text).ids) != text.input_ids:
             raise ParityError(
                 f"tokenizer.json gives other ids than golden.jsonl for {text.name!r}: one of them belongs "
-                "to another checkpoint; save the tokenizer again or write golden.jsonl anew"
+                "to another checkpoint; save the tokenizer again, or write golden.jsonl anew: "
+                "python -m training.golden FOLDER"
             )

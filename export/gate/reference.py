@@ -54,7 +54,7 @@ def reference_logits(
     if check_parity(fp32, checkpoint) is None:
         raise GateError(
             "without torch and without golden.jsonl there is nothing to compare with: install torch and "
-            "transformers, or write golden.jsonl with training"
+            "transformers, or write it elsewhere: python -m training.golden FOLDER"
         )
     logits = _graph_logits(fp32, sample.rows, progress)
     return Reference(logits, "the fp32 graph, which agrees with torch on the golden texts")

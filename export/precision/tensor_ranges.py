@@ -51,7 +51,8 @@ def folded_ranges(ranges: Mapping[str, NDArray[np.float32]], folded: Folded) -> 
     for name, source, stream in _sources(folded):
         if source not in ranges:
             raise CheckpointError(
-                f"activation_ranges.safetensors lacks {source}; write it again with training"
+                f"activation_ranges.safetensors lacks {source}; delete it: ranges are then measured on the "
+                "golden texts"
             )
         result[name] = to_stream(np.asarray(ranges[source], dtype=np.float64), stream)
     return result

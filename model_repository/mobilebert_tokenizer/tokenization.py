@@ -22,8 +22,8 @@ GROWTH = 4
 # A cut spoils at most the last word (100 tokens at most: longer words are one unknown token) and a special
 # token.
 SPOILED_TOKENS = 256
-# A text of printable ASCII and white space needs no normalization but lower case.
 CHUNK = re.compile(r"[^ \t\n\r]+")
+# A text of printable ASCII and white space needs no normalization but lower case.
 PLAIN_TEXT = re.compile(r"[\t\n\r -~]*")
 PLAIN_WORD = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
 # How many words are remembered, and the longest (characters): 10 MB at most.
