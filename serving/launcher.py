@@ -209,6 +209,12 @@ class TritonServer:
         """Wait, at most until one of the server's processes ends."""
         wait_for_end(self._watch.living if self._watch else [self.pid], seconds)
 
+    def wait(self) -> int:
+        """Block until tritonserver ends by itself; its exit status."""
+        if self._process is None:
+            return 0
+        return self._process.wait()
+
     def stop(self) -> None:
         """Drain requests in flight, then leave no process and no shared memory behind."""
         if (process := self._process) is None:
