@@ -17,7 +17,16 @@ os.environ.setdefault("GATEWAY", "off")
 
 
 # Who needs one of these waits for an export or a server.
-SERVED = {"published_repository", "bench_repository", "repository", "gateway", "cluster", "supervised"}
+SERVED = {
+    "published_repository",
+    "bench_repository",
+    "repository",
+    "gateway",
+    "cluster",
+    "supervised",
+    "backend",
+    "truth",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
