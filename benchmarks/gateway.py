@@ -44,7 +44,7 @@ class GatewayCaller:
     http: HttpCaller
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        return [self.http.post({"text": text})[0]["label"] for text in texts]  # type: ignore[index]
+        return [self.http.post({"text": text})[0]["label"] for text in texts]
 
 
 @dataclass(frozen=True)

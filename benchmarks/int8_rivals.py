@@ -21,9 +21,10 @@ from rich.table import Table
 
 from benchmarks.rivals.openvino_encoder import OPENVINO, Encoder, open_session
 from export.checkpoint.reading import Checkpoint, load_checkpoint
+from export.graph.algebra import Linear
 from export.graph.assembly import Precision, build_graph
 from export.graph.builder import CONTRIB, GraphBuilder
-from export.graph.folding import Linear, fold
+from export.graph.folding import fold
 from export.precision.int8 import Int8, Int8Options, build_int8, quantized_parts
 from export.precision.int8_weights import quantize_weight
 

@@ -19,8 +19,10 @@ STACK_BYTES = 256 << 20
 
 def main(parent: int, command: list[str]) -> None:
     """Set the limits, ask for SIGTERM at the parent's end, and execute the command."""
-    _widen(resource.RLIMIT_NOFILE, MOST_FILES)
-    _widen(resource.RLIMIT_STACK, STACK_BYTES)
+    _limit(resource.RLIMIT_NOFILE, MOST_FILES)
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    if stack == resource.RLIM_INFINITY or stack < STACK_BYTES:  # unlimited means 2 MiB for threads
+        _limit(resource.RLIMIT_STACK, STACK_BYTES)
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before the call
         sys.exit(1)
@@ -30,13 +32,9 @@ def main(parent: int, command: list[str]) -> None:
         sys.exit(f"{error.strerror}: {command[0]}")
 
 
-def _widen(limit: int, wanted: int) -> None:
-    soft, hard = resource.getrlimit(limit)
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    # An unlimited stack means 2 MiB for threads; unlimited files make some programs walk through 2^30.
-    if soft == resource.RLIM_INFINITY or soft < wanted or limit == resource.RLIMIT_NOFILE:
-        resource.setrlimit(limit, (wanted, hard))
+def _limit(kind: int, wanted: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 if __name__ == "__main__":

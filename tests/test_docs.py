@@ -19,18 +19,25 @@ def documents() -> list[str]:
     return listed.stdout.split()
 
 
+def text_of(page: Path) -> str:
+    """Without blocks of code."""
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def links(page: Path) -> list[str]:
+    return [markdown or html for markdown, html in LINK.findall(text_of(page))]
+
+
 def anchors(page: Path) -> set[str]:
     """As GitHub makes them of headings."""
-    text = FENCE.sub("", page.read_text(encoding="utf-8"))
-    headings = re.findall(r"^#+ +(.+?)\s*$", text, re.MULTILINE)
+    headings = re.findall(r"^#+ +(.+?)\s*$", text_of(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def broken(page: Path) -> list[str]:
     """Targets that lead nowhere."""
     found = []
-    for groups in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
-        link = groups[0] or groups[1]
+    for link in links(page):
         if re.match(r"[a-z]+:", link):
             continue
         name, _, anchor = link.partition("#")
@@ -60,8 +67,8 @@ def test_every_page_of_docs_can_be_reached_from_the_readme() -> None:
         if page in seen:
             continue
         seen.add(page)
-        for groups in LINK.findall(page.read_text(encoding="utf-8")):
-            target = (page.parent / (groups[0] or groups[1]).partition("#")[0]).resolve()
+        for link in links(page):
+            target = (page.parent / link.partition("#")[0]).resolve()
             if target.suffix == ".md" and target.exists():
                 waiting.append(target)
     assert {page.resolve() for page in (ROOT / "docs").glob("*.md")} <= seen

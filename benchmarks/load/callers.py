@@ -75,7 +75,7 @@ class TritonCaller:
     http: HttpCaller
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        return self.http.post(_infer_body(texts, "label"))["outputs"][0]["data"]
+        return self.http.post(infer_body(texts, "label"))["outputs"][0]["data"]
 
 
 @dataclass
@@ -86,15 +86,16 @@ class PaddedCaller:
     labels: Sequence[str]
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        output = self.http.post(_infer_body(texts, "logits"))["outputs"][0]
+        output = self.http.post(infer_body(texts, "logits"))["outputs"][0]
         width = output["shape"][-1]
         rows = [output["data"][i * width : (i + 1) * width] for i in range(len(texts))]
         return [self.labels[row.index(max(row))] for row in rows]
 
 
-def _infer_body(texts: Sequence[str], output: str) -> dict:
+def infer_body(texts: Sequence[str], *outputs: str) -> dict:
+    """Triton's /infer for these texts, asking for these outputs."""
     tensor = {"name": "text", "datatype": "BYTES", "shape": [len(texts), 1], "data": list(texts)}
-    return {"inputs": [tensor], "outputs": [{"name": output}]}
+    return {"inputs": [tensor], "outputs": [{"name": output} for output in outputs]}
 
 
 def flask_caller(base_url: str, endpoint: str) -> FlaskCaller:

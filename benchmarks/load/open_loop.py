@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.load.callers import infer_body
 from benchmarks.load.raw_http import Lost, Post, raw_http
 
 TIMEOUT_S = 30.0
@@ -44,10 +45,9 @@ class Sent:
         return self.ended - self.began
 
 
-def infer_body(text: str) -> bytes:
-    """Triton's /infer for one text, asking for its label and score."""
-    tensor = {"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": [text]}
-    return json.dumps({"inputs": [tensor], "outputs": [{"name": "label"}, {"name": "score"}]}).encode()
+def encoded(text: str) -> bytes:
+    """The body of Triton's /infer for one text, asking for its label and score."""
+    return json.dumps(infer_body([text], "label", "score")).encode()
 
 
 def read_answer(body: bytes) -> tuple[str, float]:
@@ -61,7 +61,7 @@ async def answers_alone(url: str, texts: Sequence[tuple[str, int]]) -> list[Expe
     found = []
     async with raw_http(url) as post:
         for text, tokens in texts:
-            status, body = await post(infer_body(text), TIMEOUT_S)
+            status, body = await post(encoded(text), TIMEOUT_S)
             if status != 200:
                 raise BenchmarkError(f"a text alone was answered {status}: {body[:200]!r}")
             found.append(Expected(text, tokens, *read_answer(body)))
@@ -70,7 +70,7 @@ async def answers_alone(url: str, texts: Sequence[tuple[str, int]]) -> list[Expe
 
 async def open_loop(url: str, texts: Sequence[Expected], rate: float, seconds: float) -> list[Sent]:
     """Send `rate` requests a second for so long, and wait for all answers."""
-    bodies = [infer_body(each.text) for each in texts]
+    bodies = [encoded(each.text) for each in texts]
     sending: list[asyncio.Task[Sent]] = []
     async with raw_http(url) as post:
         began = time.perf_counter()

@@ -8,6 +8,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 import durable
@@ -141,6 +142,6 @@ def _finish(axes: Axes, legend: bool = True) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _save(figure: plt.Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     with durable.replacing(path) as beside:
         figure.savefig(beside, dpi=140, format="png", metadata={"Software": None})

@@ -40,21 +40,6 @@ def random_rows(checkpoint: Checkpoint, lengths: list[int], seed: int = 0) -> li
     return [generator.choice(ids, length).tolist() for length in lengths]
 
 
-@pytest.fixture(scope="module")
-def checkpoint(small_checkpoint: Path) -> Checkpoint:
-    return load_checkpoint(small_checkpoint)
-
-
-@pytest.fixture(scope="module")
-def session(checkpoint: Checkpoint) -> InferenceSession:
-    return open_session(build_fp32(checkpoint), threads=1)
-
-
-@pytest.fixture(scope="module")
-def model(small_checkpoint: Path) -> torch.nn.Module:
-    return torch_model(small_checkpoint)
-
-
 @pytest.mark.parametrize("options", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
 def test_logits_equal_torchs_alone_and_together(options: dict[str, Any], tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path, **{**SMALL, **options})

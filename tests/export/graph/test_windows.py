@@ -24,21 +24,6 @@ POSITIONS = SMALL["max_position_embeddings"]
 LENGTHS = [41, 40, 42, 1, 77, 78, 79, 200, 7, 115, 116, 117, 39]
 
 
-@pytest.fixture(scope="module")
-def checkpoint(small_checkpoint: Path) -> Checkpoint:
-    return load_checkpoint(small_checkpoint)
-
-
-@pytest.fixture(scope="module")
-def session(checkpoint: Checkpoint) -> InferenceSession:
-    return open_session(build_fp32(checkpoint), threads=1)
-
-
-@pytest.fixture(scope="module")
-def model(small_checkpoint: Path) -> torch.nn.Module:
-    return torch_model(small_checkpoint)
-
-
 @pytest.mark.parametrize("positions", [3, 4, 5, 8, 40, 512, 1000])
 def test_windows_share_a_text_evenly_and_in_order(positions: int) -> None:
     windows = Windows(positions)
