@@ -19,7 +19,7 @@ PYTHON ?= $(shell sh requirements/find-python.sh)
 SERVER := .venv/server
 DEV := .venv/dev
 
-.PHONY: help serve cluster export bulk test test-fast lint lock train train-smoke bench perf-analyzer clean
+.PHONY: help serve cluster export bulk test test-fast lint docs docs-serve lock train train-smoke bench perf-analyzer clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,13 @@ lint: $(DEV)/.installed ## Check style, types, spelling and the direction of imp
 	@$(DEV)/bin/codespell
 	@$(DEV)/bin/mypy
 	@$(DEV)/bin/lint-imports --cache-dir .cache/import_linter
+
+docs: $(DEV)/.installed ## Build the documentation's site into .cache/site; a broken link fails
+	@NO_MKDOCS_2_WARNING=1 $(DEV)/bin/python -m mkdocs build
+	@echo "Open .cache/site/index.html, or run make docs-serve"
+
+docs-serve: $(DEV)/.installed ## Show the site on 127.0.0.1:8088, and follow changes
+	@NO_MKDOCS_2_WARNING=1 exec $(DEV)/bin/python -m mkdocs serve --dev-addr 127.0.0.1:8088
 
 train: $(DEV)/.installed ## Fine-tune google/mobilebert-uncased on IMDB (a GPU is advised)
 	@exec $(DEV)/bin/python -m training.finetune $(TRAIN_ARGS)

@@ -26,7 +26,7 @@ def main(
     triton_url: Annotated[str | None, Option(help="TRITON_URL, gRPC; 127.0.0.1:8001.")] = None,
     access_log: Annotated[str | None, Option(help="ACCESS_LOG: a file, - or off.")] = None,
 ) -> None:
-    """Serve the gateway in the foreground. Settings come from the environment; see docs/gateway.md."""
+    """Serve the gateway in the foreground. Settings come from the environment; see docs/guides/gateway.md."""
     if context.invoked_subcommand:
         return
     given = {"GATEWAY_HOST": host, "GATEWAY_PORT": port, "TRITON_URL": triton_url, "ACCESS_LOG": access_log}

@@ -29,13 +29,14 @@ def check_machine(python: Interpreter) -> None:
     if (python.system, python.machine) != ("Linux", "x86_64"):
         raise ServingError(
             f"the embedded server runs on Linux x86-64 only, not {python.system} {python.machine}: "
-            "use the container (docker compose; docs/platforms.md)"
+            "use the container (docker compose; docs/guides/platforms.md)"
         )
     if not python.glibc or tuple(map(int, python.glibc.split(".")[:2])) < GLIBC:
         found = f"glibc {python.glibc}" if python.glibc else "another C library"
         raise ServingError(
             "the embedded server needs glibc 2.35 or newer (Debian 12, Ubuntu 22.04), "
-            f"this system has {found}: upgrade it or use the container (docker compose; docs/platforms.md)"
+            f"this system has {found}: upgrade it or use the container "
+            "(docker compose; docs/guides/platforms.md)"
         )
 
 

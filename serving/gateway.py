@@ -18,8 +18,8 @@ ACCESS_LOG = ".cache/gateway/access.log"
 class GatewayChild(CommandChild):
     """`python -m gateway` in the server's environment, before this server.
 
-    port: 0 picks a free one. Its other settings come from the environment (docs/gateway.md); the access log
-    goes to a file unless ACCESS_LOG says otherwise. Raises ServingError where the port is taken.
+    port: 0 picks a free one. Its other settings come from the environment (docs/guides/gateway.md); the
+    access log goes to a file unless ACCESS_LOG says otherwise. Raises ServingError where the port is taken.
     """
 
     def __init__(self, server: TritonServer, port: int, log: Sink) -> None:

@@ -15,7 +15,7 @@ ANNOUNCEMENT = "worker is ready"
 class WorkerChild(CommandChild):
     """`python -m gateway.tasks` in the server's environment, before this server; ready when it says so.
 
-    Its settings come from the environment (docs/tasks.md).
+    Its settings come from the environment (docs/guides/tasks.md).
     """
 
     def __init__(self, server: TritonServer, log: Sink) -> None:

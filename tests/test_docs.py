@@ -71,4 +71,4 @@ def test_every_page_of_docs_can_be_reached_from_the_readme() -> None:
             target = (page.parent / link.partition("#")[0]).resolve()
             if target.suffix == ".md" and target.exists():
                 waiting.append(target)
-    assert {page.resolve() for page in (ROOT / "docs").glob("*.md")} <= seen
+    assert {page.resolve() for page in (ROOT / "docs").rglob("*.md")} <= seen

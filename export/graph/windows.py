@@ -5,7 +5,8 @@
 
 A row is `[CLS] t1 ... tn [SEP]`. It becomes as few windows as can hold it; of c windows, window i (from 0)
 is `[CLS]`, the tokens from floor(i * n / c) to floor((i + 1) * n / c), and `[SEP]`. The row's logits are the
-mean of its windows' logits. docs/long_documents.md says what else was tried, and the figures that decided.
+mean of its windows' logits. docs/explanations/long_documents.md says what else was tried,
+and the figures that decided.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,10 @@
 """The int8 precision: products in 8 bits, residual streams, attention and the classifier in float32.
 
 Weights have one scale per output, activations one static scale per tensor, known at export: what a text is
-batched with cannot change its result. Chosen by measurement (docs/int8.md): a tensor is quantized once for
-all of its readers; a feed-forward's first product is a pointwise QLinearConv, ONNX Runtime's fastest 8-bit
-kernel, whose unsigned output clips at zero and so is the Relu; all others are QGemm with float32 output.
+batched with cannot change its result. Chosen by measurement (docs/explanations/int8.md): a tensor is
+quantized once for all of its readers; a feed-forward's first product is a pointwise QLinearConv, ONNX
+Runtime's fastest 8-bit kernel, whose unsigned output clips at zero and so is the Relu; all others are QGemm
+with float32 output.
 """
 
 from collections.abc import Mapping

@@ -56,6 +56,6 @@ def test_the_dashboards_file_is_what_the_code_writes() -> None:
 
 
 def test_the_runbook_has_a_section_for_each_alert_and_for_no_other() -> None:
-    text = (ROOT / "docs" / "operations.md").read_text()
+    text = (ROOT / "docs" / "guides" / "operations.md").read_text()
     section = text.partition("## Alerts")[2].partition("## Jobs")[0]
     assert set(re.findall(r"^### (\w+)", section, re.M)) == {rule["alert"] for rule in alerts()}

@@ -14,7 +14,7 @@ from tests.hostile.verdict import marker_of, wrongs
 BATCH = 100
 AT_ONCE = 8
 SECONDS = 60
-# What docs/security.md says of gRPC. INTERNAL is for bytes that are no protobuf, and for nothing else.
+# What docs/guides/security.md says of gRPC. INTERNAL is for bytes that are no protobuf, and for nothing else.
 REFUSALS = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.UNIMPLEMENTED,

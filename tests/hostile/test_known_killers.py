@@ -1,7 +1,7 @@
 """Requests that end this Triton release whatever we set: supervised, the server is back and right again.
 
-They are why docs/security.md says that Triton's own ports are for trusted callers, and all others get the
-gateway.
+They are why docs/guides/security.md says that Triton's own ports are for trusted callers, and all others get
+the gateway.
 """
 
 from collections.abc import Callable, Iterator

@@ -4,7 +4,7 @@ import re
 
 from tests.hostile.wire import Reply
 
-# What docs/security.md says of Triton's own answers: JSON that does not parse or has wrong types.
+# What docs/guides/security.md says of Triton's own answers: JSON that does not parse or has wrong types.
 DOCUMENTED_500 = re.compile(
     rb"failed to parse the request JSON buffer"
     rb"|Unable to parse "

@@ -30,7 +30,7 @@ def test_a_configuration_names_its_folder(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PATHS, ids=name_of)
 def test_nothing_is_answered_from_triton_s_response_cache(path: Path) -> None:
-    """It would give wrong answers: docs/reliability.md."""
+    """It would give wrong answers: docs/explanations/reliability.md."""
     assert not read(path).response_cache.enable
 
 
@@ -46,7 +46,7 @@ CPP = [path for path in ONNX if path.name == "gpu.pbtxt"]
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path not in CPP], ids=name_of)
 def test_no_queue_policy_keeps_triton_from_prefetching(path: Path) -> None:
-    """With one, lone clients waited half a second every now and then: docs/serving_speed.md."""
+    """With one, lone clients waited half a second every now and then: docs/explanations/serving_speed.md."""
     batching = read(path).dynamic_batching
     assert not batching.HasField("default_queue_policy")
     assert batching.priority_levels == 0

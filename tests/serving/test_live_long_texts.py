@@ -7,8 +7,8 @@ from benchmarks.measure.sampler import Sampler
 from serving.launcher import TritonServer
 
 ROWS, MAX_TOKENS = 64, 4096
-# A row of 4,096 tokens takes some 60 MiB (docs/long_documents.md), and a core runs one at a time; all rows in
-# one run would take 3 GiB and more.
+# A row of 4,096 tokens takes some 60 MiB (docs/explanations/long_documents.md), and a core runs one at a
+# time; all rows in one run would take 3 GiB and more.
 ALLOWED_MIB = 600
 
 
