@@ -51,10 +51,11 @@ def run(
 def _measure(checkpoint: Path, settings: "Settings", only: list[str], results: Path | None) -> None:
     from benchmarks.measure import machine
     from benchmarks.report.render import render
-    from benchmarks.run.everything import run_everything
+    from benchmarks.run.everything import check_sections, run_everything
     from benchmarks.run.sections import Sections
     from benchmarks.run.store import Store
 
+    check_sections(only)
     _silence_libraries()
     # A first look must not replace the tracked results of a whole run.
     home = CACHE / settings.name if settings.name == "quick" else RESULTS

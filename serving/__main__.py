@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option
 
 from serving.errors import ServingError
 from serving.gateway import GatewayChild
@@ -55,6 +55,15 @@ class ControlMode(enum.StrEnum):
 
 
 PORT = {"min": 0, "max": 65535}
+
+
+def only_options(extra: list[str] | None) -> list[str] | None:
+    """Refuse a stray word: `--gateway off`, say, would start the gateway and hand `off` to tritonserver."""
+    if extra and not extra[0].startswith("-"):
+        raise BadParameter(
+            f"'{extra[0]}' is no option. Without the gateway: --no-gateway, or GATEWAY=off in front."
+        )
+    return extra
 
 
 @app.command()
@@ -106,7 +115,10 @@ def serve(
         LogFormat, Option(envvar="LOG_FORMAT", help="json writes one object a line, of all processes.")
     ] = LogFormat.TEXT,
     verbose: Annotated[bool, Option("--verbose", "-v", help="Show Triton's whole log.")] = False,
-    extra: Annotated[list[str] | None, Argument(help="After --, options for tritonserver itself.")] = None,
+    extra: Annotated[
+        list[str] | None,
+        Argument(help="After --, options for tritonserver itself.", callback=only_options),
+    ] = None,
 ) -> None:
     """Serve a model repository on NVIDIA Triton until Ctrl-C."""
     os.environ["LOG_FORMAT"] = log_format.value  # for the gateway and its worker

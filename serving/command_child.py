@@ -20,7 +20,7 @@ KEPT_LINES = 50
 
 
 class CommandChild:
-    """Runs `command` in a process group of its own, and shows its output line by line behind its name.
+    """Runs `command` in a process group of its own, and shows its output line by line behind its name (once).
 
     is_ready: called every 0.1 s after the start until it is true; without one, a child is ready as soon as
         it runs. It must answer fast, and False where nothing listens yet.
@@ -78,7 +78,7 @@ class CommandChild:
 
     def _show(self, line: str) -> None:
         self._last.append(line)
-        self._log(f"{self.name}: {line}")
+        self._log(f"{self.name}: {line.removeprefix(f'{self.name}: ')}")
 
     def _last_line(self) -> str:
         return f": {self._last[-1]}" if self._last else ""

@@ -1,15 +1,17 @@
 """The whole run: prepares both checkpoints, then measures section after section."""
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
+from benchmarks.errors import BenchmarkError
 from benchmarks.load import texts
 from benchmarks.measure import machine
 from benchmarks.measure.flops import Shape
 from benchmarks.measure.peak import measure_peaks
 from benchmarks.paths import CACHE
 from benchmarks.perf_analyzer.fetch import fetch
-from benchmarks.run.sections import Sections
+from benchmarks.run.sections import Sections, part_of
 from benchmarks.run.settings import Settings
 from benchmarks.run.stage import Progress, Stage
 from benchmarks.run.suite import alone, idle, in_process, layers, load_curves, perf, scale, table, tuning
@@ -20,6 +22,16 @@ from benchmarks.servers.repository import prepare
 
 DEEP_LAYERS = 24
 DEEP, SHIPPED = "layers24", "shipped"
+# In the order of a run.
+SECTIONS = (
+    "peak",
+    "flask_grid",
+    DEEP,
+    *(f"{DEEP}.{part}" for part in ("in_process", "alone", "idle", "load", "table", "layers")),
+    *(f"{DEEP}.{part}" for part in ("batch", "bulk", "perf_closed", "perf_open", "perf_lengths")),
+    SHIPPED,
+    *(f"{SHIPPED}.{part}" for part in ("in_process", "load", "table", "layers", "bulk")),
+)
 Flask = dict[str, FlaskChoice]
 
 
@@ -44,6 +56,13 @@ def run_everything(checkpoint: Path, settings: Settings, sections: Sections, pro
     _measure_shipped(shipped, flask, sections, cores)
     if whole:
         store.describe_run(seconds=round(time.time() - began, 1), finished=True)
+
+
+def check_sections(only: Collection[str]) -> None:
+    """Raises BenchmarkError for a name that is neither a section nor the part after the dot of one."""
+    known = {*SECTIONS, *(part_of(name) for name in SECTIONS)}
+    if unknown := [name for name in only if name not in known]:
+        raise BenchmarkError(f"no section is called {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
 
 
 def deep_checkpoint(checkpoint: Path, progress: Progress) -> Path:

@@ -19,7 +19,7 @@ class Sections:
 
     def wants(self, name: str) -> bool:
         """Whether this run measures the section."""
-        return not self.only or bool({name, name.rsplit(".", 1)[-1]} & self.only)
+        return not self.only or bool({name, part_of(name)} & self.only)
 
     def measure(
         self,
@@ -35,3 +35,8 @@ class Sections:
         content = function(*arguments, **options)
         self.store.put(name, content, run=self._started, seconds=round(time.perf_counter() - began, 1))
         return content
+
+
+def part_of(name: str) -> str:
+    """The part after the dot: `table` of `layers24.table`."""
+    return name.rsplit(".", 1)[-1]

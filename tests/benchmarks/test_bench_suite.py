@@ -1,13 +1,18 @@
 import json
 from collections import Counter
+from contextlib import nullcontext
 
 import pytest
+from typer.testing import CliRunner
 
+from benchmarks.cli import app
 from benchmarks.errors import BenchmarkError
 from benchmarks.measure.machine import cpu_fields, describe, slug
 from benchmarks.measure.peak import best_peak, measure_peaks
 from benchmarks.measure.processes import cores_used, memory_mib, on_cores, wait_until
+from benchmarks.run import everything
 from benchmarks.run.sections import Sections
+from benchmarks.run.settings import DEFAULT
 from benchmarks.run.store import Store
 from benchmarks.run.suite.load_curves import plan
 from benchmarks.run.suite.perf import open_loop_cases
@@ -94,6 +99,29 @@ def test_unwanted_sections_come_from_the_store(tmp_path) -> None:
     assert sections.measure("layers24.table", lambda: ["new"]) == ["new"]
     saved = json.loads(store.path.read_text())["sections"]
     assert saved == {"layers24.load": ["old"], "layers24.table": ["new"]}
+
+
+def test_a_run_measures_the_sections_that_can_be_named(tmp_path, monkeypatch) -> None:
+    class Names(Sections):
+        def measure(self, name: str, function, *arguments, **options) -> None:
+            measured.append(name)
+
+    measured: list[str] = []
+    monkeypatch.setattr(everything, "fetch", lambda: None)
+    monkeypatch.setattr(everything, "prepare", lambda checkpoint: checkpoint)
+    monkeypatch.setattr(everything, "deep_checkpoint", lambda checkpoint, progress: checkpoint)
+    monkeypatch.setattr(everything.texts, "read_texts", lambda checkpoint, count: None)
+    monkeypatch.setattr(everything, "open_arena", lambda *arguments: nullcontext())
+    everything.run_everything(tmp_path, DEFAULT, Names(Store(tmp_path)), lambda step: None)
+    assert measured == list(everything.SECTIONS)
+
+
+def test_a_section_that_does_not_exist_is_refused() -> None:
+    everything.check_sections(["layers24.table", "bulk", "peak"])
+    done = CliRunner().invoke(app, ["--section", "peak", "--section", "tabel"])
+    assert done.exit_code == 1
+    with pytest.raises(BenchmarkError, match="no section is called tabel; there are peak, flask_grid"):
+        everything.check_sections(["peak", "tabel"])
 
 
 def test_machine_is_named_by_its_processor_only() -> None:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import psutil
 import requests
+from typer.testing import CliRunner
 
+from serving.__main__ import app
 from serving.checks import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -125,3 +127,9 @@ def test_a_port_in_use_is_one_line_with_the_remedy(published_repository: Path) -
 def test_a_repository_that_is_missing_or_not_exported_is_one_line(tmp_path: Path) -> None:
     assert "set MODEL_REPOSITORY, or run `make export`" in refuse(tmp_path / "nowhere")
     assert "set MODEL_REPOSITORY, or run `make export`" in refuse(tmp_path)
+
+
+def test_a_word_that_belongs_to_no_option_is_refused() -> None:
+    done = CliRunner().invoke(app, ["--gateway", "off"], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "'off' is no option. Without the gateway: --no-gateway" in done.output

@@ -108,6 +108,15 @@ def test_a_first_start_that_fails_is_told_and_not_repeated(log: Log) -> None:
     assert supervisor.restarts.count == 0
 
 
+def test_a_child_that_says_its_name_itself_is_not_named_twice(log: Log) -> None:
+    # Celery's worker does: "worker: Warm shutdown (MainProcess)".
+    child = CommandChild("worker", [sys.executable, "-c", "print('worker: good-bye')"], log=log.append)
+    child.start(lambda: False)
+    log.wait_for("good-bye")
+    child.stop()
+    assert log == ["worker: good-bye"]
+
+
 def test_a_command_that_does_not_exist_is_one_sentence(log: Log) -> None:
     child = CommandChild("ghost", ["/nonexistent/program"], log=log.append)
     with pytest.raises(ServingError, match="ghost did not start: No such file or directory"):
