@@ -51,11 +51,12 @@ lint: $(DEV)/.installed ## Check style, types, spelling and the direction of imp
 	@$(DEV)/bin/mypy
 	@$(DEV)/bin/lint-imports --cache-dir .cache/import_linter
 
-docs: $(DEV)/.installed ## Build the documentation's site into .cache/site; a broken link fails
+docs: $(SERVER)/.installed $(DEV)/.installed ## Build the documentation's site into .cache/site; a broken link fails
+	@for name in server dev; do .venv/$$name/bin/python -m website.reference $$name; done
 	@NO_MKDOCS_2_WARNING=1 $(DEV)/bin/python -m mkdocs build
 	@echo "Open .cache/site/index.html, or run make docs-serve"
 
-docs-serve: $(DEV)/.installed ## Show the site on 127.0.0.1:8088, and follow changes
+docs-serve: docs ## Show the site on 127.0.0.1:8088, and follow changes
 	@NO_MKDOCS_2_WARNING=1 exec $(DEV)/bin/python -m mkdocs serve --dev-addr 127.0.0.1:8088
 
 train: $(DEV)/.installed ## Fine-tune google/mobilebert-uncased on IMDB (a GPU is advised)

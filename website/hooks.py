@@ -3,6 +3,8 @@
 In the Markdown such a link is relative, so that it works wherever the repository is read. On the site
 - a document (README, model card, report) becomes a page under repository/, with its pictures,
 - a source file or a folder becomes its name in code type, or a link where `repo_url` is set.
+
+`<!-- generated: NAME -->` in a page becomes the part of that name that `python -m website.reference` wrote.
 """
 
 import os
@@ -10,13 +12,17 @@ import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
+GENERATED = ROOT / ".cache" / "reference"
 ELSEWHERE = "repository/"
 SHOWN = {".md", ".png", ".svg"}
 LINK = re.compile(r"(?P<picture>!?)\[(?P<label>[^\]]*)\]\((?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)")
+ROW = re.compile(r"^\|.*\|$", re.MULTILINE)
+PART = re.compile(r"<!-- generated: (?P<name>[\w-]+) -->")
 FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
 
 
@@ -36,11 +42,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn its links as the module says."""
+    """Turn its links, and put in its generated parts."""
     source = source_of(page.file.src_uri)
     parts = FENCE.split(markdown)
     parts[::2] = [LINK.sub(lambda link: _turned(link, source, config, files), part) for part in parts[::2]]
-    return "".join(parts)
+    return ROW.sub(_plain_bars, PART.sub(_generated, "".join(parts)))
 
 
 def site_uri(path: Path) -> str:
@@ -70,6 +76,18 @@ def _turned(link: re.Match[str], source: Path, config: MkDocsConfig, files: File
     if config.repo_url:
         return f"[{label}]({config.repo_url.rstrip('/')}/{'tree' if target.is_dir() else 'blob'}/HEAD/{name})"
     return f"`{name}`" if link["label"] in str(name) + "/`" else f"{link['label']} (`{name}`)"
+
+
+def _generated(part: re.Match[str]) -> str:
+    path = GENERATED / f"{part['name']}.md"
+    if not path.exists():
+        raise PluginError(f"{path.name} was not generated: run `make docs`, or `python -m website.reference`")
+    return path.read_text(encoding="utf-8")
+
+
+def _plain_bars(row: re.Match[str]) -> str:
+    r"""GitHub wants `a\|b` in a table, where Python-Markdown would show the backslash."""
+    return re.sub(r"`[^`]*`", lambda code: code[0].replace(r"\|", "|"), row[0])
 
 
 def _targets(page: Path) -> set[Path]:

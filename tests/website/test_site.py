@@ -19,7 +19,7 @@ def build(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory, reference: Path) -> Path:
     folder = tmp_path_factory.mktemp("site")
     built = build(ROOT / "mkdocs.yml", folder)
     assert built.returncode == 0, built.stderr
