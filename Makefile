@@ -42,7 +42,7 @@ test: $(SERVER)/.bulk $(DEV)/.installed ## Run the whole test suite (PYTEST_ARGS
 
 test-fast: $(SERVER)/.bulk $(DEV)/.installed ## Run the quick tests of server, clients and model repository
 	@$(DEV)/bin/python -m pytest -q -n 4 -m "not slow and not served" \
-		tests/test_docs.py tests/durable tests/model_repository tests/serving tests/clients $(PYTEST_ARGS)
+		tests/test_docs.py tests/test_facts.py tests/durable tests/model_repository tests/serving tests/clients $(PYTEST_ARGS)
 
 lint: $(DEV)/.installed ## Check style, types, spelling and the direction of imports
 	@$(DEV)/bin/ruff check .

@@ -25,6 +25,7 @@ from export.graph.algebra import Linear
 from export.graph.assembly import Precision, build_graph
 from export.graph.builder import CONTRIB, GraphBuilder
 from export.graph.folding import fold
+from export.graph.running import row_inputs
 from export.precision.int8 import Int8, Int8Options, build_int8, quantized_parts
 from export.precision.int8_weights import quantize_weight
 
@@ -211,8 +212,7 @@ def measure(
     sessions: dict[str, Session], lengths: list[int], rounds: int, clock: Callable[[], float]
 ) -> dict[str, str]:
     """Median time by name, and the median of its ratios to fp32's in the same round."""
-    ids = np.concatenate([np.arange(length) % 1000 + 1000 for length in lengths])
-    feed = {"input_ids": ids, "item_lengths": np.array(lengths, dtype=np.int32)}
+    feed = row_inputs([np.arange(length) % 1000 + 1000 for length in lengths])
     times: dict[str, list[float]] = {name: [] for name in sessions}
     for _ in range(rounds + 1):
         for name, session in sessions.items():

@@ -23,7 +23,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.load.callers import HttpCaller, TritonCaller
-from benchmarks.load.texts import Review, read_texts
+from benchmarks.load.texts import POSITIONS, Review, read_texts
 from benchmarks.measure.processes import cpu_seconds
 from benchmarks.paths import SHIPPED_CHECKPOINT
 from benchmarks.rivals.in_process import packed_runner
@@ -81,7 +81,7 @@ def prepare(checkpoint: Path, server: TritonServer, count: int) -> Contest:
 
     reviews = read_texts(checkpoint, count).by_length["imdb"]
     ids = AutoTokenizer.from_pretrained(checkpoint)(
-        [each.text for each in reviews], truncation=True, max_length=512
+        [each.text for each in reviews], truncation=True, max_length=POSITIONS
     )
     rows = list(ids["input_ids"])
     run = packed_runner(open_session(model_file(server), settings_of(server), threads=usable_cores()))

@@ -3,6 +3,9 @@
 Full jitter (a uniform delay between nothing and the exponential bound) spreads clients that failed together
 better than a fixed delay with noise: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 Every request may be repeated safely: classifying a text changes nothing on the server.
+
+No library: tenacity has the jitter, but not the rest. The deadline holds for the wait before the first
+attempt too, a server may ask for more (Retry-After), and requests to a dead one share a back-off (`circuit`).
 """
 
 import random
@@ -35,9 +38,9 @@ class Attempts:
         self._give_up_at = clock() + deadline
         self._failed = 0
 
-    def seconds_left(self) -> float | None:
-        """Until the deadline, 0 after it; None where a single attempt may wait for its place for ever."""
-        return max(0.0, self._give_up_at - self._clock()) if self.may_repeat else None
+    def seconds_left(self) -> float:
+        """Until the deadline, 0 after it."""
+        return max(0.0, self._give_up_at - self._clock())
 
     def delay_after(self, error: SentimentError) -> float:
         """Seconds to wait before the next attempt; after a ServerBusy at least what the server asks for.

@@ -25,7 +25,6 @@ from training.data import (
     without,
 )
 
-MAX_TOKENS = 512
 WHOLE = ("held_out", "test")
 Tokens = dict[str, list[TokenIds]]
 
@@ -94,7 +93,7 @@ def distinct(examples: Examples) -> Examples:
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """MobileBERT's tokenizer with the vocabulary of `name`, free of its truncation and padding."""
     vocabulary = AutoTokenizer.from_pretrained(name).get_vocab()
-    return MobileBertTokenizer(vocab=vocabulary, do_lower_case=True, model_max_length=MAX_TOKENS)
+    return MobileBertTokenizer(vocab=vocabulary, do_lower_case=True, model_max_length=long_texts.POSITIONS)
 
 
 def tokenize_corpus(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, work: Path) -> Tokens:
@@ -113,7 +112,7 @@ def tokenize_corpus(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, work: Pa
         flat: dict[str, NDArray[Any]] = {}
         for name, items in texts.items():
             parts = range(0, len(items), 1000)
-            most = long_texts.MAX_TOKENS if name in WHOLE else MAX_TOKENS
+            most = long_texts.MAX_TOKENS if name in WHOLE else long_texts.POSITIONS
             ids = [
                 row for i in tqdm(parts, desc=name) for row in _encode(tokenizer, items[i : i + 1000], most)
             ]

@@ -47,7 +47,7 @@ from training import fitting
 from training.checkpoint import Evaluation, write_checkpoint
 from training.data import DataError, ReadOptions
 from training.evaluation import PartsTrainer, read_parts
-from training.long_texts import WAYS
+from training.long_texts import POSITIONS, WAYS
 from training.model_card import commit, environment, model_card
 from training.precision import has_bfloat16
 from training.regression import Unit
@@ -88,7 +88,7 @@ class Settings:
     weight_decay: float = option(0.01, "AdamW's weight decay")
     batch_size: int = option(32, "texts a step and device")
     gradient_accumulation: int = option(1, "steps whose gradients are added up")
-    max_tokens: int = option(512, "right truncation of the texts to train on")
+    max_tokens: int = option(POSITIONS, "right truncation of the texts to train on")
     long: str = option("windows", f"how longer texts are read to evaluate, as in serving: {', '.join(WAYS)}")
     held_out: float = option(0.1, "share of the training texts that choose the best epoch")
     range_texts: int = option(128, "training texts that activation ranges are measured on")

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_TOKENS = 4096  # of a text, at most; serving cuts there, too
-POSITIONS = 512
+POSITIONS = 512  # MobileBERT's: tokens of a window, at most
 
 Ids = Sequence[int]
 WINDOWS, HEAD, HEAD_TAIL = WAYS = ("windows", "head", "head_tail")

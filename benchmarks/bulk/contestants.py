@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,7 +15,7 @@ from benchmarks.paths import SHIPPED_CHECKPOINT
 from benchmarks.servers.arena import quiet_triton
 
 Contestant = Callable[[Sequence[str]], None]
-LOCAL, BATCH, RUN_TOKENS = "bulk, local", 32, 512
+LOCAL, BATCH = "bulk, local", 32
 
 
 def write(path: Path, texts: Sequence[str]) -> Path:
@@ -53,7 +52,9 @@ def local(repository: Path) -> Iterator[Contestant]:
 def best_loop(repository: Path) -> Iterator[Contestant]:
     """Nothing but the computation: all texts tokenized at once, sorted, cut into runs; a session a core."""
     from bulk.model import find_model
+    from export.graph.running import row_inputs
     from model_repository.mobilebert_tokenizer.tokenization import Limits, encode, load_tokenizer
+    from serving.onnxruntime_backend.plan import LARGEST
     from serving.onnxruntime_backend.session import open_session
 
     model = find_model(repository, "sentiment_fast")
@@ -64,7 +65,7 @@ def best_loop(repository: Path) -> Iterator[Contestant]:
         rows = sorted((row.ids for row in encode(texts, tokenizer, Limits())), key=len, reverse=True)
         runs, at = [], 0
         while at < len(rows):
-            size = max(1, RUN_TOKENS // len(rows[at]))
+            size = max(1, LARGEST // len(rows[at]))
             runs.append(rows[at : at + size])
             at += size
         left = SimpleQueue[list[list[int]]]()
@@ -77,9 +78,7 @@ def best_loop(repository: Path) -> Iterator[Contestant]:
                     members = left.get_nowait()
                 except Empty:
                     return
-                lengths = np.array([len(row) for row in members], np.int32)
-                ids = np.concatenate([np.array(row, np.int64) for row in members])
-                session.run(["label", "score", "probabilities"], {"input_ids": ids, "item_lengths": lengths})
+                session.run(["label", "score", "probabilities"], row_inputs(members))
 
         with ThreadPoolExecutor(len(sessions)) as pool:
             list(pool.map(work, sessions))

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from benchmarks.errors import BenchmarkError
 from benchmarks.paths import imdb_folder
 
-MAX_TOKENS = 512
+POSITIONS = 512  # tokens of a text, at most: what contestants that read no second window see
 LENGTHS = ("short", "imdb", "worst")
 STRATA = 8
 _SEED = 20240801
@@ -71,7 +71,7 @@ class Encoder:
         if not path.is_file():
             raise BenchmarkError(f"{path} is missing: name a checkpoint folder with --checkpoint")
         self._tokenizer = Tokenizer.from_file(str(path))
-        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.enable_truncation(POSITIONS)
         self._tokenizer.no_padding()
 
     def cut(self, texts: Sequence[str]) -> list[tuple[str, int]]:
@@ -119,7 +119,7 @@ def read_texts(checkpoint: Path, count: int) -> Texts:
     made = {
         "short": _reviews(encode, [first_sentence(text) for text in reviews], labels),
         "imdb": _reviews(encode, reviews, labels),
-        "worst": [r for r in _reviews(encode, worst, labels) if r.tokens == MAX_TOKENS],
+        "worst": [r for r in _reviews(encode, worst, labels) if r.tokens == POSITIONS],
     }
     return Texts({name: in_balanced_order(made[name][:count]) for name in LENGTHS}, source)
 

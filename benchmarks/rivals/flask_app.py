@@ -22,15 +22,14 @@ import torch
 from flask import Flask, Response, jsonify, request
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-MAX_TOKENS = 512
-
 
 def build_pipeline(checkpoint: str, dtype: torch.dtype) -> Any:
-    """A text-classification pipeline on the CPU in this precision; cuts texts at 512 tokens."""
+    """A text-classification pipeline on the CPU in this precision; cuts texts at its 512 positions."""
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype=dtype)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    positions = model.config.max_position_embeddings
     classify = pipeline("text-classification", model=model.eval(), tokenizer=tokenizer, device="cpu")
-    return lambda texts, rows: classify(texts, batch_size=rows, truncation=True, max_length=MAX_TOKENS)
+    return lambda texts, rows: classify(texts, batch_size=rows, truncation=True, max_length=positions)
 
 
 def create_app(checkpoint: str, fast_dtype: torch.dtype, batch_size: int) -> Flask:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
 import onnxruntime
+
+from export.graph.running import run_rows
 
 Runner = Callable[[Sequence[list[int]]], np.ndarray]
 
@@ -55,13 +58,7 @@ def on_each_core(runners: Sequence[Runner]) -> Runner:
 
 def packed_runner(session: onnxruntime.InferenceSession) -> Runner:
     """Our graph: all texts in one row, their lengths beside them."""
-
-    def run(texts: Sequence[list[int]]) -> np.ndarray:
-        ids = np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])
-        lengths = np.array([len(text) for text in texts], dtype=np.int32)
-        return session.run(["logits"], {"input_ids": ids, "item_lengths": lengths})[0]
-
-    return run
+    return partial(run_rows, session)
 
 
 def padded_runner(session: onnxruntime.InferenceSession) -> Runner:

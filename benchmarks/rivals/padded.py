@@ -34,8 +34,9 @@ def export_padded(checkpoint: Path, target: Path) -> Path:
     model = AutoModelForSequenceClassification.from_pretrained(
         checkpoint, dtype=torch.float32, attn_implementation="eager"
     )
+    positions = model.config.max_position_embeddings
     example = torch.ones((2, 16), dtype=torch.int64)
-    free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence", max=512)}
+    free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence", max=positions)}
     with durable.replacing(target) as beside, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import MobileBertConfig, MobileBertForSequenceClassification
 
+from benchmarks.load.texts import POSITIONS
 from training.golden import golden_texts, write_golden
 from training.ranges import measure_ranges, write_ranges
 
@@ -89,7 +90,7 @@ def _golden_ids(folder: Path) -> list[list[int]]:
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     texts = [item["text"] for item in golden_texts()]
-    return [tokenizer(text, truncation=True, max_length=512)["input_ids"] for text in texts]
+    return [tokenizer(text, truncation=True, max_length=POSITIONS)["input_ids"] for text in texts]
 
 
 def _fingerprint(like: Path, layers: int, seed: int) -> str:

@@ -10,6 +10,7 @@ from onnxruntime import InferenceSession
 from export.checkpoint.problem_types import SINGLE, outputs, scores_output
 from export.gate.parallel import run_all
 from export.gate.samples import Sample
+from export.graph.running import row_inputs
 
 FloatArray = NDArray[np.float64]
 
@@ -42,10 +43,8 @@ def answer_in_batches(session: InferenceSession, sample: Sample, kind: str = SIN
 
 
 def _run(session: InferenceSession, rows: Sequence[Sequence[int]], kind: str) -> Answers:
-    ids = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
-    feed = {"input_ids": ids, "item_lengths": np.array([len(row) for row in rows], dtype=np.int32)}
     names = [output.name for output in outputs(kind)]
-    found = dict(zip(names, session.run(names, feed), strict=True))
+    found = dict(zip(names, session.run(names, row_inputs(rows)), strict=True))
     return Answers(
         logits=found["logits"].astype(float),
         probabilities=found[scores_output(kind)].astype(float),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
-from export.graph.running import open_session, with_outputs
+from export.graph.running import open_session, row_inputs, with_outputs
 
 Tensor = NDArray[Any]
 
@@ -63,9 +63,7 @@ def run_tensors(model: ModelProto, names: Sequence[str], rows: Sequence[Sequence
     """Values of the tensors `names` for `rows` in one batch."""
     outputs = {each.name for each in model.graph.output}
     session = open_session(with_outputs(model, [name for name in names if name not in outputs]))
-    ids = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
-    lengths = np.array([len(row) for row in rows], dtype=np.int32)
-    return session.run(list(names), {"input_ids": ids, "item_lengths": lengths})
+    return session.run(list(names), row_inputs(rows))
 
 
 def decode(name: str, value: Tensor, reference: Tensor, constants: Mapping[str, Tensor]) -> Tensor:

@@ -18,7 +18,7 @@ from export.graph.algebra import Array, Linear, Update
 from export.graph.builder import CONTRIB, GraphBuilder
 from export.graph.folding import Folded, Layer
 from export.graph.heads import write_head
-from export.graph.packing import Packed, Vocabulary, combine_windows, pack_rows
+from export.graph.packing import INPUT_IDS, ITEM_LENGTHS, Packed, Vocabulary, combine_windows, pack_rows
 from export.graph.windows import Windows
 
 # Parts of Layer.read, in order.
@@ -85,8 +85,8 @@ def build_graph(checkpoint: Checkpoint, folded: Folded, precision: Precision) ->
     _write_logits(g, rows, precision, folded, first)
     outputs = write_head(g, config)
     inputs = [
-        helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["ids"]),
-        helper.make_tensor_value_info("item_lengths", TensorProto.INT32, ["rows"]),
+        helper.make_tensor_value_info(INPUT_IDS, TensorProto.INT64, ["ids"]),
+        helper.make_tensor_value_info(ITEM_LENGTHS, TensorProto.INT32, ["rows"]),
     ]
     model = g.model(
         "mobilebert", inputs, outputs, f"MobileBERT classifier, checkpoint {checkpoint.sha256[:12]}"

@@ -15,6 +15,9 @@ from onnx import TensorProto
 from export.graph.builder import GraphBuilder
 from export.graph.windows import SPECIALS, Windows
 
+# The graph's inputs: ids of all rows, one after the other, and how many each row has.
+INPUT_IDS, ITEM_LENGTHS = "input_ids", "item_lengths"
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -95,10 +98,10 @@ class _Rows:
 
 
 def _rows(g: GraphBuilder, vocabulary: Vocabulary, max_tokens: int) -> _Rows:
-    lengths = g.node("Cast", "item_lengths", to=TensorProto.INT64, name="rows/lengths")
-    size = g.node("Size", "input_ids", name="rows/size")
-    low, high = g.node("GreaterOrEqual", "input_ids", 0), g.node("Less", "input_ids", vocabulary.size)
-    known = g.node("Where", g.node("And", low, high), "input_ids", vocabulary.unk, name="rows/known")
+    lengths = g.node("Cast", ITEM_LENGTHS, to=TensorProto.INT64, name="rows/lengths")
+    size = g.node("Size", INPUT_IDS, name="rows/size")
+    low, high = g.node("GreaterOrEqual", INPUT_IDS, 0), g.node("Less", INPUT_IDS, vocabulary.size)
+    known = g.node("Where", g.node("And", low, high), INPUT_IDS, vocabulary.unk, name="rows/known")
     ids = g.node("Concat", known, [vocabulary.pad], [vocabulary.no_token], axis=0, name="rows/ids")
     starts = g.node("CumSum", lengths, 0, exclusive=1)
     starts = g.node("Where", g.node("Greater", lengths, 0), starts, size, name="rows/starts")

@@ -1,6 +1,7 @@
 """From a text to a graph's outputs: tokenizer, session, rows. For checks, not for serving."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from tokenizers import Tokenizer
 
 from export.checkpoint.reading import Checkpoint
 from export.errors import ParityError
+from export.graph.packing import INPUT_IDS, ITEM_LENGTHS
 from export.graph.windows import Windows
 
 Row = Sequence[int] | NDArray[np.int64]
@@ -41,11 +43,17 @@ def open_session(model: ModelProto | str, threads: int = 0) -> InferenceSession:
     return InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
+def row_inputs(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+    """The graph's inputs for rows of ids in one batch."""
+    return {
+        INPUT_IDS: np.concatenate([np.asarray(row, dtype=np.int64) for row in rows]),
+        ITEM_LENGTHS: np.array([len(row) for row in rows], dtype=np.int32),
+    }
+
+
 def run_rows(session: InferenceSession, rows: Sequence[Row], output: str = "logits") -> NDArray[np.float32]:
     """[rows, width] of one output, for rows of ids run in one batch."""
-    ids = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
-    lengths = np.array([len(row) for row in rows], dtype=np.int32)
-    return session.run([output], {"input_ids": ids, "item_lengths": lengths})[0]
+    return session.run([output], row_inputs(rows))[0]
 
 
 def with_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:

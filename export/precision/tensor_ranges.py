@@ -19,11 +19,12 @@ from export.errors import CheckpointError
 from export.graph.algebra import Array, Stream, Update
 from export.graph.assembly import Precision, build_graph
 from export.graph.folding import Folded, Layer
-from export.graph.running import open_session, with_outputs
+from export.graph.running import open_session, row_inputs, with_outputs
 from export.precision.built_in_texts import tokenized_texts
 
 Ranges = Mapping[str, Array]
 
+# Those of training/ranges.py, which knows only files.
 QUANTILES = (0.0, 0.0001, 0.001, 0.5, 0.999, 0.9999, 1.0)
 
 
@@ -71,8 +72,7 @@ def measured_ranges(fp32: ModelProto, folded: Folded, rows: Sequence[Sequence[in
     session = open_session(with_outputs(fp32, tensors))
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     for ids in rows:
-        feed = {"input_ids": np.array(ids, np.int64), "item_lengths": np.array([len(ids)], np.int32)}
-        for name, value in zip(names, session.run(tensors, feed), strict=True):
+        for name, value in zip(names, session.run(tensors, row_inputs([ids])), strict=True):
             found[name].append(value.reshape(-1, value.shape[-1]))
     return {name: np.quantile(np.concatenate(values), QUANTILES, axis=0) for name, values in found.items()}
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from clients.scored import COLUMNS
 from gateway.problem import Problem
 from gateway.tasks.task import Task
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-CSV_COLUMNS = ("index", "label", "score", "labels", "num_tokens", "truncated", "num_windows", "error")
+CSV_COLUMNS = ("index", *COLUMNS)
 LINES_AT_ONCE = 512
 
 

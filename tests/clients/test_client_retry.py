@@ -69,7 +69,8 @@ def test_time_left_counts_from_the_call():
     assert attempts.seconds_left() == 0.0
 
 
-def test_single_attempt_has_no_time_limit_for_its_place():
-    attempts = Attempts(0.0, Clock())
+def test_a_deadline_of_zero_allows_one_attempt():
+    attempts = Attempts(0.0, Clock(), lambda low, high: high)
     assert not attempts.may_repeat
-    assert attempts.seconds_left() is None
+    with pytest.raises(ServerBusy):
+        attempts.delay_after(ServerBusy("full"))

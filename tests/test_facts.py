@@ -1,0 +1,86 @@
+"""Facts that stand in two places, where neither may import the other: they agree.
+
+Training knows only files, a Triton model only its own folder, clients only the protocol.
+"""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+from google.protobuf.json_format import MessageToDict
+from transformers import MobileBertConfig
+from tritonclient.grpc.model_config_pb2 import ModelConfig as TritonConfig
+
+from benchmarks.load import texts
+from clients.tensors import read_batch_size
+from export.checkpoint.config import ModelConfig
+from export.checkpoint.problem_types import MULTI, SINGLE, outputs
+from export.gate.truth import read_truth
+from export.graph import windows
+from export.graph.packing import INPUT_IDS, ITEM_LENGTHS
+from export.precision import tensor_ranges
+from model_repository.mobilebert_tokenizer.tokenization import ONE_WINDOW, Limits, Tokens
+from training import long_texts, ranges
+from training.labels import LabelColumn
+
+REPOSITORY = Path(__file__).parents[1] / "model_repository"
+ENSEMBLES = ("sentiment", "sentiment_fast")
+MODELS = ("mobilebert_fp32", "mobilebert_fp16", "mobilebert_int8")
+
+
+def config_of(name: str) -> TritonConfig:
+    return text_format.Parse((REPOSITORY / name / "config.pbtxt").read_text(), TritonConfig())
+
+
+def test_quantiles_are_written_and_read_alike() -> None:
+    assert ranges.QUANTILES == tensor_ranges.QUANTILES
+
+
+def test_texts_end_where_the_longest_row_ends() -> None:
+    served = Limits()
+    configured = config_of("mobilebert_tokenizer").parameters
+    assert served.max_tokens == windows.MAX_TOKENS == long_texts.MAX_TOKENS
+    assert str(served.max_tokens) == configured["max_tokens"].string_value
+    assert str(served.max_text_bytes) == configured["max_text_bytes"].string_value
+
+
+def test_a_window_has_the_positions_of_mobilebert() -> None:
+    positions = MobileBertConfig().max_position_embeddings
+    assert Limits().positions == ONE_WINDOW["positions"] == ONE_WINDOW["max_tokens"] == positions
+    assert ModelConfig.max_position_embeddings == long_texts.POSITIONS == texts.POSITIONS == positions
+    rival = Path("benchmarks/rivals/padded_repository/padded_tokenizer/model.py")
+    assert f"\nPOSITIONS = {positions}\n" in (REPOSITORY.parent / rival).read_text()
+
+
+def test_the_tokenizer_sends_what_its_configuration_promises() -> None:
+    promised = [each.name for each in config_of("mobilebert_tokenizer").output]
+    assert promised == [each.name for each in fields(Tokens)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_graph_has_the_tensors_of_its_configuration(name: str) -> None:
+    config = config_of(name)
+    assert [each.name for each in config.input] == [INPUT_IDS]
+    assert [list(each.target_name) for each in config.batch_input] == [[ITEM_LENGTHS]]
+    assert [each.name for each in config.output] == [each.name for each in outputs(SINGLE)]
+
+
+@pytest.mark.parametrize("name", ENSEMBLES)
+def test_an_ensemble_is_what_clients_call(name: str) -> None:
+    config = config_of(name)
+    assert read_batch_size(MessageToDict(config, preserving_proto_field_name=True)) == config.max_batch_size
+    of_tokenizer = {each.name for each in fields(Tokens)} - {INPUT_IDS}
+    of_model = {each.name for each in outputs(SINGLE)} - {"logits"}
+    assert {each.name for each in config.output} == of_tokenizer | of_model
+
+
+def test_several_labels_of_a_text_are_read_alike() -> None:
+    labels = ("calm", "dark", "warm")
+    values = [["warm", "calm"], ("dark",), [], "calm|warm", " dark | warm ", ""]
+    rows = range(len(values))
+    trained, _ = LabelColumn(values, rows, "table").matrix(labels, "|")
+    judged = read_truth(values, [str(row) for row in rows], ModelConfig(labels, MULTI), "|")
+    assert np.array_equal(trained, judged)
+    assert judged.sum(axis=1).tolist() == [2, 1, 0, 2, 2, 0]
