@@ -242,6 +242,20 @@ def test_autoscaler_scales_triton_by_a_metric_that_the_adapter_makes_of_real_one
     assert autoscaler["spec"]["minReplicas"] == deployment("triton")["spec"]["replicas"]
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_prometheus_finds_the_jobs_that_alerts_know_by_the_api_of_kubernetes(overlay: str) -> None:
+    (files,) = [each["data"] for each in kind(overlay, "ConfigMap") if "alerts.yml" in each["data"]]
+    (job,) = yaml.safe_load(files["prometheus.yml"])["scrape_configs"]
+    jobs = yaml.safe_load((DEPLOY / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
+    by_dns = {f"{each['job_name']};{each['dns_sd_configs'][0]['port']}" for each in jobs}
+    assert set(job["relabel_configs"][0]["regex"].split("|")) == by_dns
+    assert pod("prometheus", overlay)["serviceAccountName"] == "prometheus"
+    (role,) = kind(overlay, "Role")
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+    (binding,) = kind(overlay, "RoleBinding")
+    assert (binding["roleRef"]["name"], binding["subjects"][0]["name"]) == ("prometheus", "prometheus")
+
+
 def test_gpu_overlay_asks_for_a_gpu_and_the_gpu_configurations() -> None:
     container = pod("triton", "gpu")["containers"][0]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1

@@ -23,6 +23,7 @@ from tests.gateway.running import Gateway, gateway_process
 from tests.waiting import until
 
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
+ON_KUBERNETES = MONITORING.parent / "kubernetes" / "components" / "monitoring" / "prometheus.yml"
 MISSING = [name for name in ("haproxy", "prometheus") if not shutil.which(name, path=PLACES)]
 pytestmark = pytest.mark.skipif(
     bool(MISSING) and not os.environ.get("CI"), reason=f"not installed: {MISSING}"
@@ -31,15 +32,13 @@ METRIC = re.compile(r"\b(?:haproxy_|onnxruntime_|nv_|gateway_|process_|mobileber
 
 
 @contextmanager
-def prometheus(folder: Path, targets: dict[str, Sequence[str]]) -> Iterator[str]:
-    """The URL of one with our configuration, but for the addresses and the pace."""
-    configuration = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
-    assert {job["job_name"] for job in configuration["scrape_configs"]} == targets.keys()
-    configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    configuration["rule_files"] = [str(MONITORING / "alerts.yml")]
-    for job in configuration["scrape_configs"]:
-        del job["dns_sd_configs"]
-        job["static_configs"] = [{"targets": list(targets[job["job_name"]])}]
+def prometheus(folder: Path, jobs: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The URL of one with our alerts, and these jobs every second."""
+    configuration = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(MONITORING / "alerts.yml")],
+        "scrape_configs": list(jobs),
+    }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     (port,) = stable_ports(1)
     options = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
@@ -52,6 +51,49 @@ def prometheus(folder: Path, targets: dict[str, Sequence[str]]) -> Iterator[str]
     finally:
         process.terminate()
         process.wait(120)
+
+
+def test_pods_are_found_with_their_name_and_namespace_and_others_are_left(tmp_path: Path) -> None:
+    """The rules of the Kubernetes configuration, over what its API says of pods."""
+    (job,) = yaml.safe_load(ON_KUBERNETES.read_text())["scrape_configs"]
+    pods = [("triton", 8000), ("triton", 8002), ("haproxy", 8404), ("gateway", 8080), ("grafana", 3000)]
+    targets = [found_pod(f"{name}-{port}", name, port) for name, port in pods]
+    targets.append(found_pod("over", "triton", 8002, phase="Succeeded"))
+    with prometheus(tmp_path, [{**without_discovery(job), "static_configs": targets}]) as url:
+        until(lambda: (ask(url, "targets") or {}).get("activeTargets"))
+        found = [each["labels"] for each in ask(url, "targets")["activeTargets"]]
+    assert sorted((each["job"], each["namespace"], each["pod"]) for each in found) == [
+        ("gateway", "films", "gateway-8080"),
+        ("haproxy", "films", "haproxy-8404"),
+        ("triton", "films", "triton-8002"),
+    ]
+
+
+def found_pod(pod: str, name: str, port: int, phase: str = "Running") -> dict[str, Any]:
+    """A port of a pod as Prometheus' discovery describes it."""
+    labels = {
+        "namespace": "films",
+        "pod_name": pod,
+        "pod_phase": phase,
+        "pod_label_app_kubernetes_io_name": name,
+        "pod_container_port_number": str(port),
+    }
+    described = {f"__meta_kubernetes_{label}": value for label, value in labels.items()}
+    return {"targets": [f"127.0.0.1:{port}"], "labels": described}
+
+
+def without_discovery(job: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in job.items() if not key.endswith("_sd_configs")}
+
+
+def jobs_at(targets: dict[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Our jobs, but for the addresses."""
+    jobs = yaml.safe_load((MONITORING / "prometheus.yml").read_text())["scrape_configs"]
+    assert {job["job_name"] for job in jobs} == targets.keys()
+    return [
+        {**without_discovery(job), "static_configs": [{"targets": list(targets[job["job_name"]])}]}
+        for job in jobs
+    ]
 
 
 def ask(url: str, path: str, **parameters: str) -> Any:
@@ -97,7 +139,7 @@ def test_every_panel_and_alert_finds_its_data_under_load(published_repository: P
                 "gateway": [gateway.url.removeprefix("http://")],
             }
             with (
-                prometheus(tmp_path, targets) as url,
+                prometheus(tmp_path, jobs_at(targets)) as url,
                 load(ports.http, ports.grpc, clients=1),
                 asked(gateway),
             ):
