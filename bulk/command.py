@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from rich.markup import escape
 
 from bulk.engines.local import LocalEngine
@@ -151,14 +151,12 @@ def held(output: Place) -> Iterator[None]:
     folder = Path(output.path) / STATE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
+        lock = FileLock(folder / "lock").acquire(blocking=False)
+    except Timeout:
+        raise BulkError(f"another run writes to {output.url}: wait for it, or stop it") from None
     except OSError as error:
         raise BulkError(f"{output.url} can't be written: {error.strerror}") from None
     with lock:
-        try:
-            flock(lock, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            raise BulkError(f"another run writes to {output.url}: wait for it, or stop it") from None
         _sweep(Path(output.path))
         try:
             yield

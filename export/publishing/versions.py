@@ -113,6 +113,8 @@ def complete_change(repository: Path) -> None:
 def locked(repository: Path) -> Iterator[None]:
     """Hold the repository, which is made if it is not there, for one change.
 
+    By flock on the folder itself, which ends with the process: filelock would leave a file among the models.
+
     Raises:
         PublishError: another change is under way, or the repository cannot be written.
     """
