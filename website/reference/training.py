@@ -4,9 +4,9 @@ So they are read from its source.
 """
 
 import ast
-from collections.abc import Iterator
+import importlib
+from collections.abc import Iterator, Mapping
 
-from training.long_texts import WAYS
 from website.reference import ROOT
 from website.reference.markdown import code, paragraphs, table, text
 
@@ -24,11 +24,17 @@ def distill() -> str:
 def options(script: str) -> Iterator[tuple[str, object, str]]:
     """Name, default and help of each option."""
     tree = ast.parse((ROOT / "training" / f"{script}.py").read_text(encoding="utf-8"))
+    imports = {
+        alias.asname or alias.name: (node.module, alias.name)
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
     for node in classes[0].body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             assert isinstance(node.value, ast.Call), node.target.id
-            default, meaning = (_value(argument) for argument in node.value.args)
+            default, meaning = (_value(argument, imports) for argument in node.value.args)
             yield f"--{node.target.id.replace('_', '-')}", default, str(meaning)
 
 
@@ -47,6 +53,8 @@ def _shown(default: object) -> str:
     return "" if default == "" else code(str(default))
 
 
-def _value(node: ast.expr) -> object:
-    """Of a literal, or of a text that names the ways to read long ones."""
-    return eval(compile(ast.Expression(node), "settings", "eval"), {"WAYS": WAYS})
+def _value(node: ast.expr, imports: Mapping[str, tuple[str, str]]) -> object:
+    """Of a literal, or of an expression of what the script imports."""
+    names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} & imports.keys()
+    known = {name: getattr(importlib.import_module(imports[name][0]), imports[name][1]) for name in names}
+    return eval(compile(ast.Expression(node), "settings", "eval"), known)
