@@ -118,10 +118,10 @@ def test_a_run_measures_the_sections_that_can_be_named(tmp_path, monkeypatch) ->
 
 def test_a_section_that_does_not_exist_is_refused() -> None:
     everything.check_sections(["layers24.table", "bulk", "peak"])
-    done = CliRunner().invoke(app, ["--section", "peak", "--section", "tabel"])
+    done = CliRunner().invoke(app, ["--section", "peak", "--section", "nothing"])
     assert done.exit_code == 1
-    with pytest.raises(BenchmarkError, match="no section is called tabel; there are peak, flask_grid"):
-        everything.check_sections(["peak", "tabel"])
+    with pytest.raises(BenchmarkError, match="no section is called nothing; there are peak, flask_grid"):
+        everything.check_sections(["peak", "nothing"])
 
 
 def test_machine_is_named_by_its_processor_only() -> None:
