@@ -14,7 +14,7 @@ from serving.__main__ import app
 from serving.launcher import TritonServer
 from tests.gateway.running import gateway_process
 from website.reference import ROOT
-from website.reference.signatures import read
+from website.reference.signatures import configurations
 
 PAGE = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
 
@@ -145,7 +145,7 @@ def test_the_configuration_has_every_option_of_the_server_with_its_default() -> 
 def test_the_configuration_has_the_models_parameters(heading: str, models: list[str]) -> None:
     documented = {name: cells[0] for name, cells in rows(section(heading)).items()}
     for model in models:
-        parameters = read(ROOT / "model_repository" / model / "config.pbtxt").parameters
+        parameters = configurations()[model].parameters
         known = {name: each.string_value for name, each in parameters.items()}
         assert {name: known.get(name) for name in documented} == documented
         assert known.keys() - documented.keys() <= {"enable_mem_pattern"}

@@ -1,5 +1,6 @@
 """What each model of the repository takes and gives, from its configuration."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,19 +8,25 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from website.reference import ROOT
+from export.publishing.publish import seed_configs
 from website.reference.markdown import code, paragraphs, table, text
 
 
 def all_models() -> str:
     """A section for each model, the ensembles first."""
-    found = [read(path) for path in sorted((ROOT / "model_repository").glob("*/config.pbtxt"))]
-    found.sort(key=lambda config: config.platform != "ensemble")
+    found = sorted(configurations().values(), key=lambda config: config.platform != "ensemble")
     return paragraphs(*(part for config in found for part in _section(config)))
 
 
-def read(path: Path) -> ModelConfig:
-    """A config.pbtxt."""
+def configurations() -> dict[str, ModelConfig]:
+    """Every config.pbtxt by its model, as the export puts it into a new repository."""
+    with tempfile.TemporaryDirectory() as folder:
+        repository = Path(folder) / "models"
+        seed_configs(repository)
+        return {path.parent.name: _read(path) for path in sorted(repository.glob("*/config.pbtxt"))}
+
+
+def _read(path: Path) -> ModelConfig:
     return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())
 
 
