@@ -14,7 +14,7 @@ from bulk.scores import Scores, blank
 from bulk.texts import BadText, as_text, longer_than
 from export.checkpoint.problem_types import scores_output
 from model_repository.mobilebert_tokenizer.tokenization import Row, encode, load_limits, load_tokenizer
-from serving.onnxruntime_backend.batching import gather
+from serving.onnxruntime_backend.merging import gather
 from serving.onnxruntime_backend.plan import plan_runs
 from serving.onnxruntime_backend.session import open_session
 

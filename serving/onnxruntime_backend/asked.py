@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 
-from serving.onnxruntime_backend.batching import RequestError
+from serving.onnxruntime_backend.merging import RequestError
 
 
 @dataclass(frozen=True)

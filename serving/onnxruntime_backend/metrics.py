@@ -44,7 +44,7 @@ class Metrics:
     def update(self) -> None:
         """Tell Triton what has changed; each change is a message to another process."""
         waiting, totals, rate = self._runner.snapshot()
-        self._metrics["run_core_us"].increment(1e6 * self._runner.load.take_core_seconds())
+        self._metrics["run_core_us"].increment(1e6 * self._runner.utilization.take_core_seconds())
         self._metrics["queue_requests"].set(waiting.requests)
         self._metrics["queue_tokens"].set(waiting.tokens)
         self._metrics["queue_oldest_us"].set(1e6 * waiting.oldest)

@@ -16,10 +16,10 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from serving.onnxruntime_backend.asked import read_parameters
-from serving.onnxruntime_backend.batching import Outcome, RequestError, check_batch_inputs
 from serving.onnxruntime_backend.cores import usable_cores
 from serving.onnxruntime_backend.limits import read_limits
 from serving.onnxruntime_backend.memory import available_memory
+from serving.onnxruntime_backend.merging import Outcome, RequestError, check_batch_inputs
 from serving.onnxruntime_backend.request_queue import Cancelled, Unavailable
 from serving.onnxruntime_backend.settings import ConfigError, parse_settings
 from serving.onnxruntime_backend.tickets import Ticket

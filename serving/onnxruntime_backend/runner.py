@@ -13,10 +13,9 @@ from copy import deepcopy
 
 import onnxruntime as ort
 
-from serving.onnxruntime_backend.batching import Outcome, Request, gather, rows, scatter
 from serving.onnxruntime_backend.limits import Limits
 from serving.onnxruntime_backend.line import Piece
-from serving.onnxruntime_backend.load import Load
+from serving.onnxruntime_backend.merging import Outcome, Request, gather, rows, scatter
 from serving.onnxruntime_backend.plan import LARGEST, plan_runs
 from serving.onnxruntime_backend.rate import Rate
 from serving.onnxruntime_backend.request_queue import (
@@ -29,6 +28,7 @@ from serving.onnxruntime_backend.request_queue import (
 )
 from serving.onnxruntime_backend.settings import Settings
 from serving.onnxruntime_backend.tickets import Ticket
+from serving.onnxruntime_backend.utilization import Utilization
 
 # Batch inputs whose values for a row do not depend on the other rows.
 ROWWISE = {"BATCH_ITEM_SHAPE", "BATCH_ITEM_SHAPE_FLATTEN"}
@@ -63,7 +63,7 @@ class Runner:
         self.source = ragged_source(settings) if cut else None
         self.lanes = min(lanes or threads, threads) if self.source else 1
         self.width = threads // self.lanes  # threads of a lane
-        self.load = Load()
+        self.utilization = Utilization()
         self.queue = RequestQueue(limits or Limits(), Rate(threads), time.monotonic)
         self._changed = threading.Condition()
         self._running, self._alone, self._stopped = (
@@ -88,7 +88,7 @@ class Runner:
         """Let requests in, or not, at once. Those that are in are answered from other threads."""
         with self._changed:
             if self._running or self.queue or len(tickets) > 1:
-                self.load.meet()
+                self.utilization.meet()
             refusals = [self._offer(ticket) for ticket in tickets]
             self._changed.notify_all()
         return refusals
@@ -115,8 +115,8 @@ class Runner:
         if self._running or self.queue or self._stopped:
             return False
         if time.monotonic() - self._answered < AT_ONCE:
-            self.load.meet()
-        return self.load.is_light()
+            self.utilization.meet()
+        return self.utilization.is_light()
 
     def _offer(self, ticket: Ticket) -> Refused | None:
         try:
@@ -192,7 +192,7 @@ class Runner:
         due = self.queue.first(WINDOW, self.settings.max_batch_size)
         plan = plan_runs([piece.tokens for piece in due], self.lanes)
         run = next(run for run in plan.runs if 0 in run)
-        alone = not self._running and self.load.is_light() and not plan.side_by_side
+        alone = not self._running and self.utilization.is_light() and not plan.side_by_side
         return [due[number] for number in run], alone and self.lanes > 1
 
     def _whole_requests(self) -> list[Piece]:
@@ -224,7 +224,7 @@ class Runner:
         names = [tensor.name for tensor in self.settings.outputs if tensor.name in asked]
         inputs = [piece.ticket.piece(piece.row) for piece in pieces]
         began = time.monotonic()
-        with self.load.run(threads):
+        with self.utilization.run(threads):
             outcomes = self._attempt(session, inputs, names)
         _tell_traced(pieces, began)
         return list(zip(pieces, outcomes, strict=True))

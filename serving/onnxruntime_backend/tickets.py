@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from serving.onnxruntime_backend.batching import Outcome, Request
+from serving.onnxruntime_backend.merging import Outcome, Request
 
 Answer = Callable[[Outcome], None]  # called once, from any thread
 Ran = Callable[[float, float, int, Sequence[int]], None]  # arrival, begin, rows, tokens of each of its own

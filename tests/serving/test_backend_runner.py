@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.onnxruntime_backend import load, runner
-from serving.onnxruntime_backend.batching import Outcome, Request
+from serving.onnxruntime_backend import runner, utilization
 from serving.onnxruntime_backend.limits import Limits
-from serving.onnxruntime_backend.load import MEMORY, Load
+from serving.onnxruntime_backend.merging import Outcome, Request
 from serving.onnxruntime_backend.plan import LARGEST, plan_runs
 from serving.onnxruntime_backend.request_queue import Cancelled, Expired, Refused
 from serving.onnxruntime_backend.runner import AT_ONCE, WORTH_ASKING, Runner, ragged_source
 from serving.onnxruntime_backend.settings import parse_settings
 from serving.onnxruntime_backend.tickets import NOT_TOGETHER, Ticket
+from serving.onnxruntime_backend.utilization import MEMORY, Utilization
 
 BAD = -1
 
@@ -176,7 +176,7 @@ def test_a_row_that_comes_as_soon_as_another_is_answered_has_waited_for_it(
     sums = Sums(config(), 2)
     assert run_alone(sums, *requests_of((1, 20)), [])
     assert not run_alone(sums, *requests_of((1, 20)), [])
-    assert not sums.runner.load.is_light()
+    assert not sums.runner.utilization.is_light()
 
 
 def test_a_runner_that_stops_runs_nothing_on_the_spot() -> None:
@@ -188,7 +188,7 @@ def test_a_runner_that_stops_runs_nothing_on_the_spot() -> None:
 @pytest.fixture
 def long_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests that have met are expected to meet again; these runs are too short to be remembered."""
-    monkeypatch.setattr(load, "MEMORY", 1e9)
+    monkeypatch.setattr(utilization, "MEMORY", 1e9)
 
 
 @pytest.mark.usefixtures("long_memory")
@@ -275,9 +275,9 @@ def test_a_free_core_takes_what_comes_while_a_run_is_under_way() -> None:
 
 def test_a_row_alone_takes_all_threads_again_when_no_requests_have_met_for_some_runs() -> None:
     sums = Sums(config(), 2)
-    sums.runner.load._met = time.monotonic() + 3600
+    sums.runner.utilization._met = time.monotonic() + 3600
     sums(requests_of((1, 400)))
-    sums.runner.load._met = time.monotonic() - 3600
+    sums.runner.utilization._met = time.monotonic() - 3600
     wait_until(lambda: not sums.runner._running)
     sums(requests_of((1, 400)))
     assert [threads for threads, _ in sums.runs] == [1, 2]
@@ -285,7 +285,7 @@ def test_a_row_alone_takes_all_threads_again_when_no_requests_have_met_for_some_
 
 def test_load_is_light_until_requests_meet_and_again_after_some_runs() -> None:
     now = 0.0
-    busy = Load(lambda: now)
+    busy = Utilization(lambda: now)
     assert busy.is_light()
     with busy.run(2):
         now = 0.02
@@ -303,15 +303,15 @@ def test_requests_meet_when_one_comes_while_another_runs() -> None:
     sums, answers = Sums(config(), 2, session=Gated), {}
     sums(requests_of((1, 20)))
     sums.start(requests_of((1, 400)), answers.__setitem__)
-    assert sums.runner.load.is_light()
+    assert sums.runner.utilization.is_light()
     sums.start(requests_of((1, 300)), answers.__setitem__)
-    assert not sums.runner.load.is_light()
+    assert not sums.runner.utilization.is_light()
     Gated.gate.set()
 
 
 def test_core_seconds_count_each_thread_once() -> None:
     now = 0.0
-    busy = Load(lambda: now)
+    busy = Utilization(lambda: now)
     with busy.run(2):
         now += 0.05
     with busy.run(1):

@@ -7,9 +7,9 @@ import pytest
 
 from serving.onnxruntime_backend import cores
 from serving.onnxruntime_backend.asked import Asked, read_parameters
-from serving.onnxruntime_backend.batching import RequestError, check_batch_inputs
 from serving.onnxruntime_backend.limits import Limits, read_limits
 from serving.onnxruntime_backend.memory import available_memory
+from serving.onnxruntime_backend.merging import RequestError, check_batch_inputs
 from serving.onnxruntime_backend.session import intra_op_threads, lanes, providers, session_options
 from serving.onnxruntime_backend.settings import ConfigError, Settings, parse_settings
 

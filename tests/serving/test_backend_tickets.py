@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from serving.onnxruntime_backend.batching import Outcome
+from serving.onnxruntime_backend.merging import Outcome
 from serving.onnxruntime_backend.tickets import Ticket
 
 

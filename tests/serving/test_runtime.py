@@ -25,7 +25,7 @@ def test_both_backends_are_assembled_from_real_files(python: Interpreter, tmp_pa
         "python/triton_python_backend_stub",
         "python/triton_python_backend_utils.py",
         "onnxruntime/model.py",
-        "onnxruntime/serving/onnxruntime_backend/batching.py",
+        "onnxruntime/serving/onnxruntime_backend/merging.py",
     } <= files
     assert not any(path.is_symlink() for path in runtime.backends.rglob("*"))
     assert runtime.binary.is_file()

@@ -15,7 +15,7 @@ from export.precision.emulation import emulate_half
 from export.precision.fp16 import build_fp16
 from export.precision.fp32 import build_fp32
 from export.precision.int8 import build_int8
-from tests.export.graph.test_export_graph import TOLERANCE, random_rows
+from tests.export.graph.test_assembly import TOLERANCE, random_rows
 from tests.export.oracle import SMALL, long_row_logits, torch_model, windows_by_hand
 from tests.synthetic import write_checkpoint
 

@@ -13,7 +13,7 @@ from export.precision.fp32 import build_fp32
 from export.publishing.pins import pinned_versions, read_config
 from export.publishing.publish import TEMPLATES, publish
 from export.publishing.versions import complete_change, rollback
-from tests.export.publishing.test_export_publish import files
+from tests.export.publishing.test_publish import files
 
 FP32 = "mobilebert_fp32"
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"

@@ -9,7 +9,7 @@ from threading import Lock
 MEMORY = 5
 
 
-class Load:
+class Utilization:
     """Kept by a runner; safe to use from several threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -29,7 +29,7 @@ from export.precision.fp16 import (
 from export.precision.fp32 import build_fp32
 from export.precision.rebasing import rescale
 from export.precision.tensor_ranges import tensor_ranges
-from tests.export.graph.test_export_graph import random_rows
+from tests.export.graph.test_assembly import random_rows
 from tests.export.oracle import SMALL, edit_weights, torch_logits, torch_model, write_golden
 from tests.synthetic import write_checkpoint
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serving.onnxruntime_backend.batching import RequestError, gather, scatter
+from serving.onnxruntime_backend.merging import RequestError, gather, scatter
 from serving.onnxruntime_backend.settings import Settings, parse_settings
 
 INT32, FP32 = np.dtype(np.int32), np.dtype(np.float32)
