@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,7 @@ from benchmarks.measure.sampler import Sampler
 from benchmarks.measure.summary import percentile
 from benchmarks.paths import SHIPPED_CHECKPOINT
 from benchmarks.servers.arena import quiet_triton
+from benchmarks.servers.fp32_server import fp32_server, with_layers
 from serving.launcher import TritonServer
 
 TEXTS, CLIENTS, AFTERWARDS, SLOW_S = 256, 16, 300, 0.3
@@ -101,6 +103,11 @@ def tabulate(found: Overload, limit: float) -> Table:
     return table
 
 
+def served(repository: Path, checkpoint: Path, layers: int) -> AbstractContextManager[TritonServer]:
+    """A server of the repository, or of the checkpoint's copy with so many layers alone."""
+    return fp32_server(with_layers(checkpoint, layers)) if layers else quiet_triton(repository)
+
+
 def main(
     repository: Annotated[Path, typer.Option(help="What to serve.")] = Path("model_repository"),
     model: Annotated[str, typer.Option(help="The ensemble to call.")] = "sentiment",
@@ -108,9 +115,12 @@ def main(
     seconds: Annotated[float, typer.Option(min=1.0)] = 60.0,
     limit: Annotated[float, typer.Option(help="max_queue_seconds of the models.")] = 2.0,
     checkpoint: Annotated[Path, typer.Option(help="Whose tokenizer counts tokens.")] = SHIPPED_CHECKPOINT,
+    layers: Annotated[
+        int, typer.Option(help="Serve a copy with random weights instead; 0: the repository.")
+    ] = 0,
 ) -> None:
     """Overload a server of its own, open loop, mixed lengths; exit status 1 for a wrong or lost answer."""
-    with one_line_errors("interrupted: nothing is kept"), quiet_triton(repository) as server:
+    with one_line_errors("interrupted: nothing is kept"), served(repository, checkpoint, layers) as server:
         reviews = texts.read_texts(checkpoint, TEXTS).by_length["imdb"]
         found = measure(server, reviews, model, factor, seconds)
     Console().print(tabulate(found, limit))
