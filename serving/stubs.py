@@ -69,6 +69,14 @@ def state(pid: int) -> str:
         return GONE
 
 
+def newest_process() -> str:
+    """Another one whenever a process or a thread was started; empty where the kernel does not tell."""
+    try:
+        return Path("/proc/loadavg").read_text().split()[-1]
+    except (OSError, IndexError):
+        return ""
+
+
 def cpu_seconds(pid: int) -> float:
     """Processor time that it has used; 0 when it is gone."""
     try:
@@ -95,7 +103,7 @@ class Watch:
         self.stubs: dict[int, Stub] = {}
         self._serves, self._clock = serves, clock
         self._since: dict[tuple[int, str], float] = {}  # when a process was first seen in a bad state
-        self._rescan_at = 0.0
+        self._rescan_at, self._newest = 0.0, ""
 
     def ailment(self) -> str:
         """Such as "lost the process of mobilebert_fp32 (pid 12)"; empty while nothing is wrong with them."""
@@ -124,13 +132,19 @@ class Watch:
         return [self.server, *(pid for pid in self.stubs if state(pid) not in (GONE, ZOMBIE))]
 
     def _rescan(self) -> None:
-        if self._clock() < self._rescan_at:
+        newest = newest_process()
+        if newest == self._newest and self._clock() < self._rescan_at and not self._has_nameless():
             return
-        self._rescan_at = self._clock() + RESCAN_SECONDS
+        # Read before the search: what starts during it is news at the next look.
+        self._newest, self._rescan_at = newest, self._clock() + RESCAN_SECONDS
         found = stubs_of(self.server)
         # A dead one has lost its command line, and one that was seen between fork and exec had none yet.
         self.stubs = {pid: stub if stub.model else self.stubs.get(pid, stub) for pid, stub in found.items()}
         self._since = {key: since for key, since in self._since.items() if key[0] in {*found, self.server}}
+
+    def _has_nameless(self) -> bool:
+        """Whether one may have been seen between fork and exec, so that it gets its name now."""
+        return any(not stub.model and state(stub.pid) not in (GONE, ZOMBIE) for stub in self.stubs.values())
 
     def _is_lost(self, stub: Stub) -> bool:
         seconds = self._lasts(stub.pid, ZOMBIE)

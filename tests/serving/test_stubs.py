@@ -14,17 +14,27 @@ from serving import stubs
 from serving.stubs import GONE, STUB, ZOMBIE, Stub, Watch, state, stubs_of
 from tests.waiting import until
 
-# Starts a "stub" for each model and, like Triton, reaps a dead one only when it wants to.
+# Starts a "stub" for each model, and for each that is named later; like Triton, it reaps a dead one only when
+# it wants to.
 SERVER = """
 import subprocess, sys
 stub, *models = sys.argv[1:]
 children = [subprocess.Popen([stub, model]) for model in models]
 print("started", flush=True)
 for line in sys.stdin:
-    children[int(line)].wait()
-    print("reaped", flush=True)
+    if line.startswith("/"):
+        children.append(subprocess.Popen([stub, line.strip()]))
+        print("started", flush=True)
+    else:
+        children[int(line)].wait()
+        print("reaped", flush=True)
 """
 MODELS = ("tokenizer/1/model.py", "fp32/2/model.onnx")
+
+
+def until_named(server: int, count: int) -> None:
+    """Popen may return a moment before the kernel knows the new command line."""
+    until(lambda: sum(bool(stub.model) for stub in stubs_of(server).values()) == count)
 
 
 @pytest.fixture
@@ -39,8 +49,9 @@ def server(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
-        children = psutil.Process(process.pid).children()
+        until_named(process.pid, len(MODELS))
         yield process
+        children = psutil.Process(process.pid).children()
         for child in filter(psutil.Process.is_running, children):
             child.kill()
         process.kill()
@@ -99,6 +110,28 @@ def test_a_stub_that_came_since_the_last_look_and_dies_at_once_is_named(
     until(lambda: state(victim.pid) == ZOMBIE)
     assert bench.after(0.01) == ""
     assert bench.after(1.0) == f"lost the process of tokenizer (pid {victim.pid})"
+
+
+def test_a_model_that_is_loaded_later_has_a_name_at_the_next_look(
+    server: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """So its death is found as soon as that of the others."""
+    bench = Bench(server.pid)
+    file = tmp_path / "repository" / MODELS[1].replace("fp32/2", "later/3")
+    file.parent.mkdir(parents=True)
+    file.write_text("while true; do sleep 1; done")
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(f"{file}\n")
+    server.stdin.flush()
+    assert server.stdout.readline() == "started\n"
+    until_named(server.pid, len(MODELS) + 1)
+    assert bench.after(0.1) == ""
+    [later] = [stub for stub in bench.watch.stubs_now() if stub.model == "later"]
+    psutil.Process(later.pid).kill()
+    until(lambda: state(later.pid) == ZOMBIE)
+    assert bench.after(0.01) == ""
+    assert bench.after(0.2) == f"lost the process of later (pid {later.pid})"
 
 
 def test_a_stub_that_the_server_ended_itself_is_no_fault(server: subprocess.Popen[str]) -> None:
