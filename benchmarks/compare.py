@@ -24,6 +24,7 @@ from benchmarks.paths import SHIPPED_CHECKPOINT
 from benchmarks.servers.arena import quiet_triton
 
 TEXTS = 256
+LENGTHS = (*texts.LENGTHS, "long")  # the last: a text of 4,096 tokens, again and again
 WARMING_S = 1.0
 
 
@@ -35,27 +36,26 @@ def main(
     clients: Annotated[str, typer.Option(help="How many clients at a time, with commas.")] = "1,2,8,16",
     rounds: Annotated[int, typer.Option(min=1)] = 4,
     window: Annotated[float, typer.Option(min=0.1, help="Seconds a round.")] = 3.0,
-    length: Annotated[str, typer.Option(help=f"Of the texts: {', '.join(texts.LENGTHS)}.")] = "imdb",
+    length: Annotated[str, typer.Option(help=f"Of the texts: {', '.join(LENGTHS)}.")] = "imdb",
     checkpoint: Annotated[Path, typer.Option(help="Whose tokenizer counts tokens.")] = SHIPPED_CHECKPOINT,
 ) -> None:
     """Compare model repositories by a closed loop over HTTP."""
     folders = dict(each.split("=", 1) for each in repositories if "=" in each)
     levels = [int(each) for each in clients.split(",") if each.strip().isdigit()]
-    if len(folders) < len(repositories) or length not in texts.LENGTHS or not levels:
+    if len(folders) < len(repositories) or length not in LENGTHS or not levels:
         raise typer.BadParameter(
-            "give NAME=FOLDER or NAME=URL for each, --clients like 1,8, --length short, imdb or worst"
+            "give NAME=FOLDER or NAME=URL for each, --clients like 1,8, --length short, imdb, worst or long"
         )
     with one_line_errors("interrupted: nothing is kept"), ExitStack() as stack:
-        reviews = texts.read_texts(checkpoint, TEXTS).by_length[length]
-        urls = {
-            name: each
-            if each.startswith("http://")
-            else stack.enter_context(quiet_triton(Path(each))).http_url
-            for name, each in folders.items()
-        }
+        reviews = [texts.long_review()] if length == "long" else _reviews(checkpoint, length)
+        urls = {name: _url(each, stack) for name, each in folders.items()}
         callers = {name: triton_caller(url, model) for name, url in urls.items()}
         found = _measure(callers, reviews, levels, rounds, window)
     Console().print(tabulate(found, next(iter(folders))))
+
+
+def _reviews(checkpoint: Path, length: str) -> list[texts.Review]:
+    return texts.read_texts(checkpoint, TEXTS).by_length[length]
 
 
 def _url(place: str, stack: ExitStack) -> str:

@@ -124,6 +124,11 @@ def read_texts(checkpoint: Path, count: int) -> Texts:
     return Texts({name: in_balanced_order(made[name][:count]) for name in LENGTHS}, source)
 
 
+def long_review(tokens: int = 4096) -> Review:
+    """A text of so many tokens, specials included, which is read in windows. Its words mean nothing."""
+    return Review(" ".join(["good"] * (tokens - 2)), tokens)
+
+
 def bulk_reviews(checkpoint: Path, count: int) -> list[Review]:
     """``count`` reviews for bulk scoring; they repeat where fewer are at hand."""
     folder = imdb_folder()

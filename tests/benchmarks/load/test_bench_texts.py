@@ -6,7 +6,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import texts
-from benchmarks.load.texts import Review, first_sentence, in_balanced_order
+from benchmarks.load.texts import Review, first_sentence, in_balanced_order, long_review
+from benchmarks.paths import SHIPPED_CHECKPOINT
 
 
 @pytest.fixture
@@ -27,6 +28,12 @@ def test_every_eight_neighbours_span_the_lengths() -> None:
         tokens = sorted(review.tokens for review in ordered[start : start + 8])
         assert all(b - a < 16 for a, b in pairwise(tokens))
         assert sum(tokens) / 8 == pytest.approx(31.5, abs=4)
+
+
+def test_a_long_text_has_as_many_tokens_as_it_says() -> None:
+    tokenizer = Tokenizer.from_file(str(SHIPPED_CHECKPOINT / "tokenizer.json"))
+    tokenizer.no_truncation()
+    assert len(tokenizer.encode(long_review(4096).text)) == long_review(4096).tokens == 4096
 
 
 def test_shipped_texts_stand_in_for_missing_reviews(checkpoint) -> None:
