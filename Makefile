@@ -19,7 +19,7 @@ PYTHON ?= $(shell sh requirements/find-python.sh)
 SERVER := .venv/server
 DEV := .venv/dev
 
-.PHONY: help serve cluster export bulk test test-fast lint docs docs-serve lock train train-smoke bench perf-analyzer clean
+.PHONY: help serve cluster export bulk test test-fast coverage lint docs docs-serve lock train train-smoke bench perf-analyzer clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test: $(SERVER)/.bulk $(DEV)/.installed ## Run the whole test suite (PYTEST_ARGS
 test-fast: $(SERVER)/.bulk $(DEV)/.installed ## Run the quick tests of server, clients and model repository
 	@$(DEV)/bin/python -m pytest -q -n 4 -m "not slow and not served" \
 		tests/test_docs.py tests/test_facts.py tests/durable tests/model_repository tests/serving tests/clients $(PYTEST_ARGS)
+
+coverage: ## Run the quick tests with coverage, and say what they reach
+	@$(MAKE) --no-print-directory test-fast PYTEST_ARGS="--cov --cov-report=term $(PYTEST_ARGS)"
 
 lint: $(DEV)/.installed ## Check style, types, spelling and the direction of imports
 	@$(DEV)/bin/ruff check .
