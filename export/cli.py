@@ -94,11 +94,13 @@ def main() -> None:
 
 def _reason_to_leave(checkpoint: Path, repository: Path, models: list[str], keep_other: bool) -> str:
     """Why nothing needs to be published; empty where something does."""
-    from export.publishing.publish import TOKENIZER
+    from export.publishing.generator import TOKENIZER
+    from export.publishing.seeding import complete_repository
     from export.publishing.staleness import fingerprint, is_current, matches, served_manifest
     from export.publishing.versions import complete_change
 
     complete_change(repository)
+    complete_repository(repository)
     now = served_manifest(repository, models)
     source, version = now.get("checkpoint", ""), now.get("version")
     if keep_other and source not in ("", checkpoint.resolve().name):

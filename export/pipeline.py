@@ -11,9 +11,11 @@ from onnx import ModelProto
 from export.checkpoint.reading import Checkpoint, load_checkpoint
 from export.gate.check import Report, check_golden
 from export.precision.registry import builder, model_name
+from export.publishing.generator import TOKENIZER
 from export.publishing.manifest import describe
 from export.publishing.model_control import ExplicitServer
-from export.publishing.publish import TOKENIZER, publish, seed_configs
+from export.publishing.publish import publish
+from export.publishing.seeding import seed_configs
 from export.publishing.staleness import fingerprint
 
 Announce = Callable[[str], None]
@@ -40,7 +42,8 @@ def export_checkpoint(
     remark: Announce = lambda note: None,
 ) -> tuple[int, list[Exported]]:
     """Export `folder` into `repository`; `announce` hears what is being done.
-    `remark` hears what of the checkpoint was read otherwise than it lies in its folder.
+    `remark` hears what of the checkpoint was read otherwise than it lies in its folder, and which
+    configurations did not follow their template because somebody edited them.
 
     `server`: one in explicit mode, to be told what to load.
 
@@ -60,7 +63,8 @@ def export_checkpoint(
         models[result.name] = model
         results.append(result)
     announce("publishing")
-    seed_configs(repository)
+    for note in seed_configs(repository):
+        remark(note)
     stamp = {"checkpoint": folder.resolve().name, **fingerprint(folder, repository / TOKENIZER)}
     manifests = {result.name: {**stamp, **result.manifest} for result in results}
     return publish(checkpoint, repository, models, manifests, server), results

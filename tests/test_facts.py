@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from google.protobuf import text_format
 from google.protobuf.json_format import MessageToDict
 from transformers import MobileBertConfig
-from tritonclient.grpc.model_config_pb2 import ModelConfig as TritonConfig
 
 from benchmarks.load import texts
 from clients.tensors import read_batch_size
@@ -22,16 +20,13 @@ from export.graph import windows
 from export.graph.packing import INPUT_IDS, ITEM_LENGTHS
 from export.precision import tensor_ranges
 from model_repository.mobilebert_tokenizer.tokenization import ONE_WINDOW, Limits, Tokens
+from tests.configurations import config_of
 from training import long_texts, ranges
 from training.labels import LabelColumn
 
-REPOSITORY = Path(__file__).parents[1] / "model_repository"
+ROOT = Path(__file__).parents[1]
 ENSEMBLES = ("sentiment", "sentiment_fast")
 MODELS = ("mobilebert_fp32", "mobilebert_fp16", "mobilebert_int8")
-
-
-def config_of(name: str) -> TritonConfig:
-    return text_format.Parse((REPOSITORY / name / "config.pbtxt").read_text(), TritonConfig())
 
 
 def test_quantiles_are_written_and_read_alike() -> None:
@@ -51,7 +46,7 @@ def test_a_window_has_the_positions_of_mobilebert() -> None:
     assert Limits().positions == ONE_WINDOW["positions"] == ONE_WINDOW["max_tokens"] == positions
     assert ModelConfig.max_position_embeddings == long_texts.POSITIONS == texts.POSITIONS == positions
     rival = Path("benchmarks/rivals/padded_repository/padded_tokenizer/model.py")
-    assert f"\nPOSITIONS = {positions}\n" in (REPOSITORY.parent / rival).read_text()
+    assert f"\nPOSITIONS = {positions}\n" in (ROOT / rival).read_text()
 
 
 def test_the_tokenizer_sends_what_its_configuration_promises() -> None:

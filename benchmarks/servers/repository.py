@@ -9,7 +9,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.paths import CACHE, ROOT, SERVER_PYTHON
 from benchmarks.rivals.padded_models import add_padded_models
 
-_SOURCES = ("export/**/*.py", "model_repository/*/*.*", "benchmarks/rivals/padded*")
+_SOURCES = ("export/**/*.py", "export/**/*.pbtxt", "model_repository/*/*.py", "benchmarks/rivals/padded*")
 _READY = "ready"
 
 

@@ -8,6 +8,7 @@ from tritonclient.grpc import model_config_pb2
 
 import durable
 from export.errors import PublishError
+from export.publishing.stamp import head_of, read_stamp, stamped, text_of
 
 LABELS_FILE = "labels.txt"
 _PIN = re.compile(r"\b((?:model_version|versions):\s*)-?\d+")
@@ -45,12 +46,16 @@ def pinned_versions(path: Path) -> set[int]:
 def config_text(path: Path, config: model_config_pb2.ModelConfig) -> str:
     """The text of a configuration file, changed to `config`.
 
-    Its comments are kept where other versions and parameters are all the difference.
+    One that somebody wrote or edited keeps its comments where versions and parameters are all the difference.
     """
-    text = _edited(path.read_text(encoding="utf-8"), config)
+    before = path.read_text(encoding="utf-8")
+    stamp = read_stamp(before)
+    if stamp and not stamp.edited:
+        return stamped(config, stamp)
+    text = _edited(before, config)
     if text_format.Parse(text, model_config_pb2.ModelConfig()) != config:
         note = "# Written by `python -m export`, which keeps comments only while the outputs stay the same.\n"
-        text = note + text_format.MessageToString(config, as_utf8=True)
+        text = head_of(before) + note + text_of(config)
     return text
 
 

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import durable
 from export.checkpoint.reading import Checkpoint
 from export.graph.windows import Windows
-from export.publishing.pins import LABELS_FILE, step_models
-from export.publishing.signature import as_manifest, complete_labels, described_models, signature_of
+from export.publishing.generator import TOKENIZER
+from export.publishing.pins import step_models
+from export.publishing.seeding import seed
+from export.publishing.signature import as_manifest, described_models, signature_of
 from export.publishing.turning import turn_all
 from export.publishing.versions import (
     ensembles,
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
 
     from export.publishing.model_control import ExplicitServer
 
-TOKENIZER = "mobilebert_tokenizer"
-# The tracked configurations; a repository elsewhere starts as a copy of them.
-TEMPLATES = Path(__file__).parents[2] / "model_repository"
 _STAGING = ".staging"
 
 
@@ -57,7 +56,7 @@ def publish(
         PublishError: the repository cannot be written, another publish is under way, or the server refuses.
     """
     with locked(repository):
-        _seed(repository)
+        seed(repository)
         version = max(versions(repository), default=0) + 1
         keep_only(repository, served(repository).values())
         always = {"checkpoint_sha256": checkpoint.sha256, **as_manifest(signature_of(checkpoint.config))}
@@ -77,29 +76,6 @@ def publish(
                 load_steps(turned, server)
                 turn_all(repository, dict.fromkeys(turned, version), server)
     return version
-
-
-def seed_configs(repository: Path) -> None:
-    """Copy the tracked configurations of models that `repository` lacks.
-
-    Raises:
-        PublishError: the repository cannot be written, or a publish is under way.
-    """
-    with locked(repository):
-        _seed(repository)
-
-
-def _seed(repository: Path) -> None:
-    """A folder appears whole; one that somebody made without a configuration becomes the sum of both."""
-    ignored = shutil.ignore_patterns("[0-9]*", ".*", "__pycache__", LABELS_FILE)
-    for template in sorted(TEMPLATES.glob("*/config.pbtxt")):
-        target = repository / template.parent.name
-        if not (target / template.name).exists():
-            with durable.new_folder(target) as folder:
-                shutil.copytree(template.parent, folder, ignore=ignored, dirs_exist_ok=True)
-                if target.exists():
-                    shutil.copytree(target, folder, dirs_exist_ok=True)
-    complete_labels(repository)
 
 
 @contextmanager

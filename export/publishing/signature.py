@@ -63,9 +63,15 @@ def read_signature(version: Path) -> Signature:
 def described_text(path: Path, version: int) -> str:
     """An ensemble's config.pbtxt, pinned to `version` and promising what its model has there.
 
-    An ensemble of the same problem type keeps its outputs, and its comments.
+    An ensemble of the same problem type keeps its outputs, and one that was edited its comments.
     """
     config = read_config(path)
+    describe_ensemble(path, config, version)
+    return config_text(path, config)
+
+
+def describe_ensemble(path: Path, config: model_config_pb2.ModelConfig, version: int) -> None:
+    """Pin the configuration whose place is `path`, and have it promise what its model has in `version`."""
     signature = _served(path, config, version)
     config.version_policy.specific.versions[:] = [version]
     for each in config.ensemble_scheduling.step:
@@ -78,7 +84,14 @@ def described_text(path: Path, version: int) -> str:
         if output.name == scores_output(signature.problem_type):
             output.label_filename = f"{version}/{LABELS_FILE}" if signature.labels else ""
     _set_parameters(config, signature)
-    return config_text(path, config)
+
+
+def describe_model(config: model_config_pb2.ModelConfig, signature: Signature) -> bool:
+    """Have a model's configuration promise the outputs of its problem type; False where it does already."""
+    if not config.output or _promised(config) == signature.problem_type:
+        return False
+    _promise(config, signature, with_logits=True)
+    return True
 
 
 def label_lines(path: Path, version: int) -> str:
@@ -92,9 +105,13 @@ def complete_labels(repository: Path) -> None:
     for config in repository.glob("*/config.pbtxt"):
         path = config.with_name(LABELS_FILE)
         if not path.exists() and f'"{LABELS_FILE}"' in config.read_text(encoding="utf-8"):
-            numbers = [int(each.name) for each in config.parent.glob("[0-9]*") if each.name.isdecimal()]
-            signature = read_signature(config.with_name(str(max(numbers, default=0))))
-            durable.write_text(path, _lines(signature.labels))
+            durable.write_text(path, _lines(newest_signature(config.parent).labels))
+
+
+def newest_signature(folder: Path) -> Signature:
+    """The signature of the newest version in a model's folder."""
+    numbers = [int(each.name) for each in folder.glob("[0-9]*") if each.name.isdecimal()]
+    return read_signature(folder / str(max(numbers, default=0)))
 
 
 def _lines(labels: Iterable[str]) -> str:
@@ -132,11 +149,9 @@ def described_models(repository: Path, names: Iterable[str], version: int) -> It
             replace_text(labels, _lines(signature.labels))
             for path in sorted([*folder.glob("config.pbtxt"), *folder.glob("configs/*.pbtxt")]):
                 config = read_config(path)
-                if not config.output or _promised(config) == signature.problem_type:
-                    continue
-                _promise(config, signature, with_logits=True)
-                written[path] = path.read_text(encoding="utf-8")
-                replace_text(path, config_text(path, config))
+                if describe_model(config, signature):
+                    written[path] = path.read_text(encoding="utf-8")
+                    replace_text(path, config_text(path, config))
             retired += _retire_others(folder, signature)
         yield
     except BaseException:

@@ -22,7 +22,8 @@ def fingerprint(checkpoint: Path, tokenizer: Path) -> Fingerprint:
     Raises:
         CheckpointError: the checkpoint lacks a file.
     """
-    sources = {f"export/{path.relative_to(SOURCES).as_posix()}": path for path in SOURCES.rglob("*.py")}
+    own = [*SOURCES.rglob("*.py"), *SOURCES.rglob("*.pbtxt")]
+    sources = {f"export/{path.relative_to(SOURCES).as_posix()}": path for path in own}
     sources |= {f"{tokenizer.name}/{path.name}": path for path in tokenizer.glob("*.py")}
     return {"checkpoint_sha256": checkpoint_hash(checkpoint), "sources_sha256": _hash_files(sources)}
 

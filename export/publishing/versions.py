@@ -41,14 +41,14 @@ def served(repository: Path) -> dict[Path, int]:
     found = {}
     for path in ensembles(repository):
         version = max(pinned_versions(path), default=0)
-        if version in complete_versions(repository, path, retired=False):
+        if version in complete_versions(repository, step_models(path), retired=False):
             found[path] = version
     return found
 
 
-def complete_versions(repository: Path, ensemble: Path, retired: bool = True) -> set[int]:
-    """Versions that all steps of the ensemble have; retired ones only if asked for."""
-    return set.intersection(*(_numbers(repository / name, retired) for name in step_models(ensemble)))
+def complete_versions(repository: Path, steps: Iterable[str], retired: bool) -> set[int]:
+    """Versions that all the models `steps` have; retired ones only if asked for."""
+    return set.intersection(*(_numbers(repository / name, retired) for name in steps))
 
 
 def keep_only(repository: Path, kept: Iterable[int]) -> None:
@@ -143,7 +143,8 @@ def writable(repository: Path) -> Iterator[None]:
 def _before(repository: Path, path: Path, version: int) -> int:
     """The version served before `version`: one that is live, or else the newest that was retired."""
     for retired in (False, True):
-        older = [each for each in complete_versions(repository, path, retired) if each < version]
+        there = complete_versions(repository, step_models(path), retired)
+        older = [each for each in there if each < version]
         if older:
             return max(older)
     return 0

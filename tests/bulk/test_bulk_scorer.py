@@ -11,7 +11,8 @@ from bulk import BulkError, Scorer, find_model
 from clients import SentimentClient
 from export.checkpoint.reading import load_checkpoint
 from export.precision.fp32 import build_fp32
-from export.publishing.publish import publish, seed_configs
+from export.publishing.publish import publish
+from export.publishing.seeding import seed_configs
 from serving.launcher import TritonServer
 from tests.bulk.commands import reviews
 from tests.synthetic import write_checkpoint

@@ -38,7 +38,7 @@ def small_queue(
     for each in (published_repository / "mobilebert_fp32").iterdir():
         (repository / "mobilebert_fp32" / each.name).symlink_to(each)
     (repository / "mobilebert_fp32" / "config.pbtxt").unlink()
-    limited = re.sub(r'("max_queue_seconds"\s+value \{ string_value: )"2"', rf'\1"{LIMIT}"', config)
+    limited = re.sub(r'("max_queue_seconds"\s+value \{\s+string_value: )"2"', rf'\1"{LIMIT}"', config)
     assert limited != config
     (repository / "mobilebert_fp32" / "config.pbtxt").write_text(limited)
     ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}

@@ -1,28 +1,22 @@
 """The watchdog's question: the smallest request that a model's configuration allows."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from serving.repository import read_config
 from serving.stubs import Stub
 from serving.watchdog import MOST_SILENCES, Watchdog, smallest_request
-
-REPOSITORY = Path(__file__).parents[2] / "model_repository"
+from tests.configurations import config_of
 
 
 def test_the_smallest_request_for_the_tokenizer_is_one_empty_text() -> None:
-    (text,) = smallest_request(read_config(REPOSITORY / "mobilebert_tokenizer"))
+    (text,) = smallest_request(config_of("mobilebert_tokenizer"))
     assert (text.name(), text.datatype(), text.shape()) == ("text", "BYTES", [1, 1])
 
 
 def test_the_smallest_request_for_a_model_has_one_token() -> None:
-    tensors = {
-        tensor.name(): tensor for tensor in smallest_request(read_config(REPOSITORY / "mobilebert_fp32"))
-    }
+    tensors = {tensor.name(): tensor for tensor in smallest_request(config_of("mobilebert_fp32"))}
     assert (tensors["input_ids"].datatype(), tensors["input_ids"].shape()) == ("INT64", [1, 1])
 
 

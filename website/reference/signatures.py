@@ -8,7 +8,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from export.publishing.publish import seed_configs
+from export.publishing.seeding import seed_configs
 from website.reference.markdown import code, paragraphs, table, text
 
 

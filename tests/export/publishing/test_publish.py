@@ -153,7 +153,7 @@ def test_ensembles_turn_only_when_every_folder_of_the_version_is_in_place(
     assert seen == [True]
 
 
-def test_a_repository_starts_as_a_copy_of_the_tracked_configurations(
+def test_a_repository_is_seeded_and_what_somebody_wrote_is_kept(
     checkpoint: Checkpoint, model: onnx.ModelProto, tmp_path: Path
 ) -> None:
     own = tmp_path / "models" / "mobilebert_int8" / "config.pbtxt"
@@ -260,8 +260,8 @@ class TestStaleness:
         shutil.copytree(staleness.SOURCES, own_sources, ignore=shutil.ignore_patterns("__pycache__"))
         monkeypatch.setattr(staleness, "SOURCES", own_sources)
         assert self.current(published, own_checkpoint), "the place of the sources does not matter"
-        deep = sorted(path for path in own_sources.glob("*/*.py"))
-        assert deep
+        deep = sorted([*own_sources.glob("*/*.py"), *own_sources.glob("*/*/*.pbtxt")])
+        assert {path.suffix for path in deep} == {".py", ".pbtxt"}
         for source in (own_sources / "pipeline.py", *deep):
             text = source.read_bytes()
             source.write_bytes(text + b"\n")

@@ -11,8 +11,9 @@ from export.checkpoint.reading import Checkpoint, load_checkpoint
 from export.errors import PublishError
 from export.precision.fp32 import build_fp32
 from export.publishing.pins import pinned_versions, read_config
-from export.publishing.publish import TEMPLATES, publish
+from export.publishing.publish import publish
 from export.publishing.versions import complete_change, rollback
+from tests.configurations import config_of
 from tests.export.publishing.test_publish import files
 
 FP32 = "mobilebert_fp32"
@@ -79,17 +80,11 @@ def test_a_copy_of_the_repository_takes_every_problem_type(
     assert_promises_hold(tmp_path, kind)
 
 
-def test_the_tracked_configurations_keep_their_comments_for_the_usual_kind(
+def test_a_model_of_the_usual_kind_is_served_as_its_template_says(
     checkpoints: dict[str, Checkpoint], tmp_path: Path
 ) -> None:
     publish_fp32(checkpoints[SINGLE], tmp_path)
-    assert (tmp_path / FP32 / "config.pbtxt").read_text() == (TEMPLATES / FP32 / "config.pbtxt").read_text()
-    ensemble = (tmp_path / "sentiment" / "config.pbtxt").read_text()
-    assert [line for line in ensemble.splitlines() if line.startswith("#")] == [
-        line
-        for line in (TEMPLATES / "sentiment" / "config.pbtxt").read_text().splitlines()
-        if line.startswith("#")
-    ]
+    assert read_config(tmp_path / FP32 / "config.pbtxt") == config_of(FP32)
 
 
 @pytest.mark.parametrize(("first", "second"), [(SINGLE, MULTI), (MULTI, REGRESSION), (REGRESSION, SINGLE)])

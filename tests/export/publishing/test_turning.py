@@ -1,21 +1,19 @@
-"""Ensembles turn together or not at all, whatever refuses, interrupts or kills; repositories begin whole."""
+"""Ensembles turn together or not at all, whatever refuses, interrupts or kills."""
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import pytest
 
-import export.publishing.publish as publishing
 from export.checkpoint.reading import Checkpoint, load_checkpoint
 from export.errors import PublishError
 from export.precision.fp32 import build_fp32
 from export.publishing import turning
 from export.publishing.pins import pinned_versions
-from export.publishing.publish import publish, seed_configs
+from export.publishing.publish import publish
 from export.publishing.signature import described_text
 from export.publishing.versions import complete_change, locked, rollback
 
@@ -135,40 +133,3 @@ def test_a_journal_that_cannot_be_read_is_named(publish_all, tmp_path: Path) -> 
     (tmp_path / ".turning.json").write_text("[1]")
     with pytest.raises(PublishError, match=r"turning\.json"):
         publish_all()
-
-
-def test_an_interrupted_seed_leaves_no_folder_without_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = shutil.copytree
-
-    def interrupted(source: Path, target: Path, **options: object) -> None:
-        target.mkdir(exist_ok=True)
-        shutil.copy(source / "config.pbtxt", target)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(publishing.shutil, "copytree", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        seed_configs(tmp_path)
-    monkeypatch.setattr(publishing.shutil, "copytree", real)
-    assert list(tmp_path.iterdir()) == []
-    seed_configs(tmp_path)
-    for template in publishing.TEMPLATES.glob("*/config.pbtxt"):
-        tracked = {path.name for path in template.parent.iterdir() if not path.name[0].isdigit()}
-        seeded = {path.name for path in (tmp_path / template.parent.name).iterdir()}
-        assert seeded - {"labels.txt"} == tracked - {"__pycache__", "labels.txt"}
-
-
-def test_a_repository_is_seeded_under_its_lock(tmp_path: Path) -> None:
-    with locked(tmp_path), pytest.raises(PublishError, match="under way"):
-        seed_configs(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_without_a_configuration_gets_one_and_keeps_what_it_has(tmp_path: Path) -> None:
-    own = tmp_path / "sentiment" / "notes.txt"
-    own.parent.mkdir()
-    own.write_text("mine")
-    seed_configs(tmp_path)
-    assert own.read_text() == "mine"
-    assert (tmp_path / "sentiment" / "config.pbtxt").is_file()
