@@ -92,7 +92,9 @@ class Settings:
     held_out: int = option(2000, "labelled texts that choose and calibrate, and train nothing")
     teacher_tokens: int = option(256, "right truncation of the second teacher's texts")
     teacher_budget: int = option(1_600_000, "tokens of the second teacher's fine-tuning")
-    teacher_texts: int = option(4_000, "unlabelled texts that the second teacher scores, least certain first")
+    teacher_texts: int = option(
+        4_000, "unlabelled texts that the second teacher scores, least certain first; 0: only its embeddings are used"
+    )
     teacher_weight: float = option(0.4, "weight of the second teacher's logits beside NB-SVM's")
     terms_weight: float = option(1.0, "weight of what each token adds to NB-SVM's logit, in the stem's loss")
     stem_masking: float = option(0.02, "share of words masked while the stem trains")
@@ -228,7 +230,7 @@ stem_history = fit(
 # two would agree.
 
 # %%
-if settings.teacher:
+if settings.teacher and settings.teacher_texts:
     second = stage(
         work / "encoder.npz",
         lambda: distilling.encoder_logits(
