@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from transformers import MobileBertConfig, MobileBertForSequenceClassification
 
 FloatArray = NDArray[np.float32]
+LEAST_NORM = 0.06
 
 
 def new_student(
@@ -164,6 +165,21 @@ def grow(
         nn.init.zeros_(layer.output.bottleneck.dense.weight)
     stream = _unit_rms_stream(model, head, sample_ids, sample_mask)
     _carry_pooled_logit(model, head, stream[:, 0])
+
+
+@torch.no_grad()
+def raise_norms(model: MobileBertForSequenceClassification, least: float = LEAST_NORM) -> int:
+    """Raise norm weights below `least` to it, their signs kept; returns how many there were.
+
+    A stem can silence channels of its output by weights of 1e-5, where half precision stores few digits.
+    """
+    raised = 0
+    for name, weight in model.named_parameters():
+        if name.endswith("LayerNorm.weight"):
+            small = weight.abs() < least
+            weight[small] = torch.where(weight[small] < 0, -least, least)
+            raised += int(small.sum())
+    return raised
 
 
 def _unit_rms_stream(

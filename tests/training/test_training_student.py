@@ -10,6 +10,7 @@ from training.student import (
     mean_pool,
     new_student,
     principal_components,
+    raise_norms,
     set_word_embeddings,
     stem_logits,
     stem_stream,
@@ -73,6 +74,17 @@ def test_grown_model_starts_with_the_answers_of_its_stem() -> None:
     margins = torch.stack([stem[:, 1] - stem[:, 0], grown[:, 1] - grown[:, 0]])
     assert torch.corrcoef(margins)[0, 1] > 0.95
     assert (stem.argmax(dim=1) == grown.argmax(dim=1)).float().mean() >= 0.9
+
+
+def test_small_norm_weights_are_raised_with_their_signs_and_others_stay() -> None:
+    student = new_student(2, 2, 17, vocab_size=50)
+    norm = student.mobilebert.encoder.layer[0].output.bottleneck.LayerNorm
+    with torch.no_grad():
+        norm.weight[:4] = torch.tensor([1e-6, -1e-3, 0.0, -0.5])
+    assert raise_norms(student, 0.1) == 3
+    assert norm.weight[:4].tolist() == pytest.approx([0.1, -0.1, 0.1, -0.5])
+    assert (norm.weight[4:] == 1).all()
+    assert raise_norms(student, 0.1) == 0
 
 
 def test_every_part_of_a_grown_model_learns() -> None:
