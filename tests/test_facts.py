@@ -19,8 +19,8 @@ from export.gate.truth import read_truth
 from export.graph import windows
 from export.graph.packing import INPUT_IDS, ITEM_LENGTHS
 from export.precision import tensor_ranges
+from export.publishing.generator import configurations
 from model_repository.mobilebert_tokenizer.tokenization import ONE_WINDOW, Limits, Tokens
-from tests.configurations import config_of
 from training import long_texts, ranges
 from training.labels import LabelColumn
 
@@ -35,7 +35,7 @@ def test_quantiles_are_written_and_read_alike() -> None:
 
 def test_texts_end_where_the_longest_row_ends() -> None:
     served = Limits()
-    configured = config_of("mobilebert_tokenizer").parameters
+    configured = configurations()["mobilebert_tokenizer"].parameters
     assert served.max_tokens == windows.MAX_TOKENS == long_texts.MAX_TOKENS
     assert str(served.max_tokens) == configured["max_tokens"].string_value
     assert str(served.max_text_bytes) == configured["max_text_bytes"].string_value
@@ -50,13 +50,13 @@ def test_a_window_has_the_positions_of_mobilebert() -> None:
 
 
 def test_the_tokenizer_sends_what_its_configuration_promises() -> None:
-    promised = [each.name for each in config_of("mobilebert_tokenizer").output]
+    promised = [each.name for each in configurations()["mobilebert_tokenizer"].output]
     assert promised == [each.name for each in fields(Tokens)]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_graph_has_the_tensors_of_its_configuration(name: str) -> None:
-    config = config_of(name)
+    config = configurations()[name]
     assert [each.name for each in config.input] == [INPUT_IDS]
     assert [list(each.target_name) for each in config.batch_input] == [[ITEM_LENGTHS]]
     assert [each.name for each in config.output] == [each.name for each in outputs(SINGLE)]
@@ -64,7 +64,7 @@ def test_the_graph_has_the_tensors_of_its_configuration(name: str) -> None:
 
 @pytest.mark.parametrize("name", ENSEMBLES)
 def test_an_ensemble_is_what_clients_call(name: str) -> None:
-    config = config_of(name)
+    config = configurations()[name]
     assert read_batch_size(MessageToDict(config, preserving_proto_field_name=True)) == config.max_batch_size
     of_tokenizer = {each.name for each in fields(Tokens)} - {INPUT_IDS}
     of_model = {each.name for each in outputs(SINGLE)} - {"logits"}

@@ -278,8 +278,7 @@ grown_history = fit(
     work / "grown.pt",
 )
 modules.load_state_dict(mean_of_best_and_last(work / "grown.pt"))
-raised = raise_norms(student)
-print(f"{raised} norm weights raised; held out: F1 {held_out_f1(model_of):.4f}")
+print(f"{raise_norms(student)} norm weights raised")
 
 # %% [markdown]
 # ## Calibration
@@ -289,6 +288,7 @@ print(f"{raised} norm weights raised; held out: F1 {held_out_f1(model_of):.4f}")
 # %%
 student.eval()
 held_out_logits = distilling.predict_long(model_of, tokens["held_out"], settings.long, half=False)
+print(f"held out: F1 {f1(corpus.held_out.labels, held_out_logits.argmax(axis=1), corpus.size):.4f}")
 scale = temperature(held_out_logits, corpus.held_out.labels)
 with torch.no_grad():
     student.classifier.weight.div_(scale)

@@ -16,8 +16,8 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ROOT = Path(__file__).parents[1]
-GENERATED = ROOT / ".cache" / "reference"
+from website.reference import GENERATED, ROOT
+
 ELSEWHERE = "repository/"
 SHOWN = {".md", ".png", ".svg"}
 LINK = re.compile(r"(?P<picture>!?)\[(?P<label>[^\]]*)\]\((?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)")

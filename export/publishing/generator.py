@@ -3,6 +3,7 @@
 for source in SOURCES:
     config = configuration(source)     # ModelConfig, as before anything is published
     inputs = warmup_inputs(config)     # files that its model_warmup names
+configurations()["sentiment"]          # the same by model, of config.pbtxt alone
 """
 
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
+
+from export.publishing.pins import read_config
 
 TEMPLATES = Path(__file__).parent / "templates"
 TOKENIZER = "mobilebert_tokenizer"
@@ -70,11 +72,16 @@ def configuration(source: Source) -> ModelConfig:
     """The configuration before a version is published: pinned to 1, with the outputs of one label a text."""
     config = ModelConfig()
     for template in source.templates:
-        lay_over(config, _read(TEMPLATES / template))
+        lay_over(config, read_config(TEMPLATES / template))
     config.name = source.model
     if source.network:
         config.ensemble_scheduling.step[-1].model_name = source.network
     return config
+
+
+def configurations() -> dict[str, ModelConfig]:
+    """What every config.pbtxt is before a version is published, by its model."""
+    return {source.model: configuration(source) for source in SOURCES if not source.name}
 
 
 def lay_over(config: ModelConfig, overlay: ModelConfig) -> None:
@@ -94,7 +101,3 @@ def warmup_inputs(config: ModelConfig) -> Iterator[tuple[str, bytes]]:
             else:
                 content = (np.arange(prod(value.dims)) % _VOCABULARY + 1).astype("<i8").tobytes()
             yield value.input_data_file, content
-
-
-def _read(path: Path) -> ModelConfig:
-    return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())

@@ -3,9 +3,12 @@
 import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
+from export.checkpoint.reading import Checkpoint, load_checkpoint
+from export.precision.fp32 import build_fp32
 from tests.export.oracle import SMALL, edit_weights, torch_logits, write_golden
 from tests.synthetic import write_checkpoint
 
@@ -22,6 +25,17 @@ def _centre_logits(model: torch.nn.Module) -> None:
     generator = torch.Generator().manual_seed(0)
     rows = [torch.randint(5, 150, (length,), generator=generator).tolist() for length in range(1, 30)]
     model.classifier.bias.sub_(torch.tensor(torch_logits(model, rows).mean(axis=0), dtype=torch.float32))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(small_checkpoint: Path) -> Checkpoint:
+    return load_checkpoint(small_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Checkpoint) -> onnx.ModelProto:
+    """Its fp32 graph."""
+    return build_fp32(checkpoint)
 
 
 @pytest.fixture

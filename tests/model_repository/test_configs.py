@@ -122,14 +122,11 @@ def test_a_backend_without_a_queue_of_its_own_limits_triton_s_by_count(
 
 
 @pytest.mark.parametrize("path", ENSEMBLES)
-def test_an_ensemble_batches_no_more_than_its_steps(path: str, repository: Path) -> None:
-    def read(name: str) -> ModelConfig:
-        return text_format.Parse((repository / name).read_text(), ModelConfig())
-
-    steps = read(path).ensemble_scheduling.step
+def test_an_ensemble_batches_no_more_than_its_steps(path: str, configs: dict[str, ModelConfig]) -> None:
+    steps = configs[path].ensemble_scheduling.step
     assert len(steps) == 2
-    sizes = [read(f"{step.model_name}/config.pbtxt").max_batch_size for step in steps]
-    assert read(path).max_batch_size <= min(sizes)
+    sizes = [configs[f"{step.model_name}/config.pbtxt"].max_batch_size for step in steps]
+    assert configs[path].max_batch_size <= min(sizes)
     assert {step.model_version for step in steps} == {1}
 
 

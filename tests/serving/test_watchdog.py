@@ -5,18 +5,18 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from export.publishing.generator import configurations
 from serving.stubs import Stub
 from serving.watchdog import MOST_SILENCES, Watchdog, smallest_request
-from tests.configurations import config_of
 
 
 def test_the_smallest_request_for_the_tokenizer_is_one_empty_text() -> None:
-    (text,) = smallest_request(config_of("mobilebert_tokenizer"))
+    (text,) = smallest_request(configurations()["mobilebert_tokenizer"])
     assert (text.name(), text.datatype(), text.shape()) == ("text", "BYTES", [1, 1])
 
 
 def test_the_smallest_request_for_a_model_has_one_token() -> None:
-    tensors = {tensor.name(): tensor for tensor in smallest_request(config_of("mobilebert_fp32"))}
+    tensors = {tensor.name(): tensor for tensor in smallest_request(configurations()["mobilebert_fp32"])}
     assert (tensors["input_ids"].datatype(), tensors["input_ids"].shape()) == ("INT64", [1, 1])
 
 

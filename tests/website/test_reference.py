@@ -9,12 +9,12 @@ import pytest
 import requests
 import typer
 
+from export.publishing.generator import configurations
 from gateway.settings import Settings
 from serving.__main__ import app
 from serving.launcher import TritonServer
 from tests.gateway.running import gateway_process
 from website.reference import ROOT
-from website.reference.signatures import configurations
 
 PAGE = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
 

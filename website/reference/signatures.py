@@ -1,33 +1,18 @@
 """What each model of the repository takes and gives, from its configuration."""
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
-from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from export.publishing.seeding import seed_configs
+from export.publishing.generator import configurations
 from website.reference.markdown import code, paragraphs, table, text
 
 
 def all_models() -> str:
     """A section for each model, the ensembles first."""
-    found = sorted(configurations().values(), key=lambda config: config.platform != "ensemble")
+    found = sorted(configurations().values(), key=lambda config: (config.platform != "ensemble", config.name))
     return paragraphs(*(part for config in found for part in _section(config)))
-
-
-def configurations() -> dict[str, ModelConfig]:
-    """Every config.pbtxt by its model, as the export puts it into a new repository."""
-    with tempfile.TemporaryDirectory() as folder:
-        repository = Path(folder) / "models"
-        seed_configs(repository)
-        return {path.parent.name: _read(path) for path in sorted(repository.glob("*/config.pbtxt"))}
-
-
-def _read(path: Path) -> ModelConfig:
-    return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())
 
 
 def _section(config: ModelConfig) -> Iterator[str]:

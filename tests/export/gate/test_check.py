@@ -14,7 +14,7 @@ from onnx import ModelProto, numpy_helper
 from sklearn.metrics import accuracy_score
 from sklearn.metrics import f1_score as sklearn_f1
 
-from export.checkpoint.reading import Checkpoint, load_checkpoint
+from export.checkpoint.reading import Checkpoint
 from export.cli import main
 from export.errors import DataError, GateError
 from export.gate.check import Report, check, check_golden
@@ -29,11 +29,6 @@ from export.precision.fp32 import build_fp32
 from tests.export.oracle import torch_logits, torch_model
 
 TEXTS = ("a great film", "not so bad", "the plot is bad and so is the end", "so good", "", "!? ... nothing")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(small_checkpoint: Path) -> Checkpoint:
-    return load_checkpoint(small_checkpoint)
 
 
 @pytest.fixture

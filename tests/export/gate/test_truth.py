@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, mean_squared_error
 
 from export.checkpoint.config import ModelConfig
-from export.checkpoint.reading import Checkpoint, load_checkpoint
+from export.checkpoint.reading import Checkpoint
 from export.errors import DataError
 from export.gate.check import check
 from export.gate.figures import violations
@@ -75,11 +75,6 @@ def test_what_cannot_be_meant_is_refused_by_row(value: Any, kind: str, labels: i
 
 def as_kind(checkpoint: Checkpoint, kind: str) -> Checkpoint:
     return replace(checkpoint, config=replace(checkpoint.config, problem_type=kind, threshold=0.4))
-
-
-@pytest.fixture(scope="module")
-def checkpoint(small_checkpoint: Path) -> Checkpoint:
-    return load_checkpoint(small_checkpoint)
 
 
 def test_decisions_of_a_multi_label_model_are_scored(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -6,15 +6,10 @@ import pytest
 import torch
 from onnxruntime import InferenceSession
 
-from export.checkpoint.reading import Checkpoint, load_checkpoint
+from export.checkpoint.reading import Checkpoint
 from export.graph.running import open_session
 from export.precision.fp32 import build_fp32
 from tests.export.oracle import torch_model
-
-
-@pytest.fixture(scope="module")
-def checkpoint(small_checkpoint: Path) -> Checkpoint:
-    return load_checkpoint(small_checkpoint)
 
 
 @pytest.fixture(scope="module")

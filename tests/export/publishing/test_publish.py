@@ -23,16 +23,6 @@ from export.publishing.staleness import fingerprint, is_current
 FP32, INT8 = "mobilebert_fp32", "mobilebert_int8"
 
 
-@pytest.fixture(scope="module")
-def checkpoint(small_checkpoint: Path) -> Checkpoint:
-    return load_checkpoint(small_checkpoint)
-
-
-@pytest.fixture(scope="module")
-def model(checkpoint: Checkpoint) -> onnx.ModelProto:
-    return build_fp32(checkpoint)
-
-
 def pins(repository: Path, ensemble: str = "sentiment") -> set[int]:
     return pinned_versions(repository / ensemble / "config.pbtxt")
 

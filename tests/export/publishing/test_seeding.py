@@ -8,9 +8,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from export.checkpoint.reading import Checkpoint, load_checkpoint
+from export.checkpoint.reading import Checkpoint
 from export.errors import PublishError
-from export.precision.fp32 import build_fp32
 from export.publishing import generator, seeding
 from export.publishing.pins import pinned_versions, read_config
 from export.publishing.publish import publish
@@ -20,16 +19,6 @@ from tests.export.publishing.test_publish import files
 from tests.reviews import ROOT
 
 FP32 = "mobilebert_fp32"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(small_checkpoint: Path) -> Checkpoint:
-    return load_checkpoint(small_checkpoint)
-
-
-@pytest.fixture(scope="module")
-def model(checkpoint: Checkpoint) -> onnx.ModelProto:
-    return build_fp32(checkpoint)
 
 
 @pytest.fixture
@@ -165,7 +154,7 @@ def test_a_folder_whose_configuration_is_the_users_own_is_left_alone(repository:
 
 
 def test_an_interrupted_seed_leaves_no_folder_without_the_rest(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = seeding.durable.write_bytes
 
@@ -181,6 +170,8 @@ def test_an_interrupted_seed_leaves_no_folder_without_the_rest(
     monkeypatch.undo()
     seed_configs(repository)
     assert {path.name for path in repository.iterdir()} == set(seeding.MODELS)
+    seed_configs(tmp_path / "never interrupted")
+    assert files(repository) == files(tmp_path / "never interrupted")
     code = {path.name: path.read_bytes() for path in seeding.CODE.glob("*.py")}
     assert {path.name: path.read_bytes() for path in (repository / generator.TOKENIZER).glob("*.py")} == code
 

@@ -10,10 +10,10 @@ import pytest
 from export.checkpoint.reading import Checkpoint, load_checkpoint
 from export.errors import PublishError
 from export.precision.fp32 import build_fp32
+from export.publishing.generator import configurations
 from export.publishing.pins import pinned_versions, read_config
 from export.publishing.publish import publish
 from export.publishing.versions import complete_change, rollback
-from tests.configurations import config_of
 from tests.export.publishing.test_publish import files
 
 FP32 = "mobilebert_fp32"
@@ -84,7 +84,7 @@ def test_a_model_of_the_usual_kind_is_served_as_its_template_says(
     checkpoints: dict[str, Checkpoint], tmp_path: Path
 ) -> None:
     publish_fp32(checkpoints[SINGLE], tmp_path)
-    assert read_config(tmp_path / FP32 / "config.pbtxt") == config_of(FP32)
+    assert read_config(tmp_path / FP32 / "config.pbtxt") == configurations()[FP32]
 
 
 @pytest.mark.parametrize(("first", "second"), [(SINGLE, MULTI), (MULTI, REGRESSION), (REGRESSION, SINGLE)])

@@ -8,9 +8,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from export.checkpoint.reading import Checkpoint, load_checkpoint
+from export.checkpoint.reading import Checkpoint
 from export.errors import PublishError
-from export.precision.fp32 import build_fp32
 from export.publishing import turning
 from export.publishing.pins import pinned_versions
 from export.publishing.publish import publish
@@ -18,16 +17,6 @@ from export.publishing.signature import described_text
 from export.publishing.versions import complete_change, locked, rollback
 
 MODELS = ("mobilebert_fp32", "mobilebert_fp16", "mobilebert_int8")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(small_checkpoint: Path) -> Checkpoint:
-    return load_checkpoint(small_checkpoint)
-
-
-@pytest.fixture(scope="module")
-def model(checkpoint: Checkpoint) -> onnx.ModelProto:
-    return build_fp32(checkpoint)
 
 
 @pytest.fixture

@@ -51,11 +51,6 @@ def pinned(repository: Path) -> set[int]:
     return found
 
 
-@pytest.fixture(scope="module")
-def checkpoint(small_checkpoint: Path) -> Checkpoint:
-    return load_checkpoint(small_checkpoint)
-
-
 def test_a_rollback_returns_all_ensembles_to_the_version_before(checkpoint, tmp_path: Path) -> None:
     for _ in range(2):
         publish_all(checkpoint, tmp_path)
