@@ -17,7 +17,7 @@ from clients.errors import ServerUnavailable
 from deploy.cluster.balancer import CONFIGURATION, DEFAULTS, MOST_REPLICAS, PLACES, Address, Balancer, Ports
 from deploy.cluster.cluster import stable_ports
 from serving.launcher import TritonServer
-from tests.deploy.test_cluster import pytestmark  # noqa: F401 (skips where HAProxy is missing)
+from tests.deploy.cluster.test_cluster import pytestmark  # noqa: F401 (skips where HAProxy is missing)
 from tests.waiting import until
 
 

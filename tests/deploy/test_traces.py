@@ -12,7 +12,7 @@ from selenium.webdriver.common.keys import Keys
 from clients import SentimentClient
 from serving.launcher import TritonServer
 from tests.deploy.otlp import Received, Span, receiver
-from tests.gateway.browser import chromium
+from tests.gateway.page.browser import chromium
 from tests.gateway.running import Gateway, gateway_process
 from tests.waiting import until
 

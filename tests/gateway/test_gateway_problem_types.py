@@ -15,10 +15,9 @@ from export.precision.fp32 import build_fp32
 from export.publishing.publish import publish
 from serving.launcher import TritonServer
 from tests.export.oracle import SMALL
-from tests.gateway.browser import chromium
+from tests.gateway.page.browser import ask, chromium, opened, problems_of, text_of
 from tests.gateway.running import Gateway, gateway_process
-from tests.gateway.test_gateway_page import ask, opened, problems_of, text_of
-from tests.gateway.workers import worker_process
+from tests.gateway.tasks.workers import worker_process
 from tests.synthetic import write_checkpoint
 
 MULTI, REGRESSION = "multi_label_classification", "regression"

@@ -9,7 +9,7 @@ import pytest
 
 from serving.launcher import TritonServer
 
-EXAMPLES = Path(__file__).parents[2] / "clients" / "examples"
+EXAMPLES = Path(__file__).parents[3] / "clients" / "examples"
 
 
 def run(command: list[str]) -> str:

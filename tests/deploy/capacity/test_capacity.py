@@ -10,7 +10,7 @@ import pytest
 from deploy.capacity.autoscaler import Scaler
 from deploy.capacity.simulation import Fleet, Server, simulate
 
-RAW = next((Path(__file__).parents[2] / "benchmarks" / "results").glob("*/raw.json"))
+RAW = next((Path(__file__).parents[3] / "benchmarks" / "results").glob("*/raw.json"))
 UNBOUNDED = float("inf")
 
 

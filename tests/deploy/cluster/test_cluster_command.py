@@ -14,7 +14,7 @@ from deploy.cluster.balancer import PLACES
 from serving.checks import free_ports
 from tests.waiting import until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(
     not shutil.which("haproxy", path=PLACES) and not os.environ.get("CI"),
     reason="haproxy is not installed (Debian: apt-get install haproxy)",

@@ -11,7 +11,7 @@ import yaml
 
 from deploy.monitoring.dashboard import render
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MONITORING = ROOT / "deploy" / "monitoring"
 needs_promtool = pytest.mark.skipif(
     not shutil.which("promtool") and not os.environ.get("CI"),

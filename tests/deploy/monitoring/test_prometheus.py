@@ -22,7 +22,7 @@ from tests.deploy.load import load
 from tests.gateway.running import Gateway, gateway_process
 from tests.waiting import until
 
-MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
+MONITORING = Path(__file__).parents[3] / "deploy" / "monitoring"
 ON_KUBERNETES = MONITORING.parent / "kubernetes" / "components" / "monitoring" / "prometheus.yml"
 MISSING = [name for name in ("haproxy", "prometheus") if not shutil.which(name, path=PLACES)]
 pytestmark = pytest.mark.skipif(

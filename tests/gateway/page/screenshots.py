@@ -1,11 +1,11 @@
-"""`python -m tests.gateway.screenshots URL`: the pictures of docs/images, from a running gateway."""
+"""`python -m tests.gateway.page.screenshots URL`: the pictures of docs/images, from a running gateway."""
 
 import sys
 
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from tests.gateway.browser import LAPTOP, PHONE, chromium
+from tests.gateway.page.browser import LAPTOP, PHONE, chromium
 from tests.gateway.running import ROOT
 from tests.waiting import until
 

@@ -14,7 +14,7 @@ from selenium.webdriver.common.keys import Keys
 
 from serving.checks import free_ports
 from serving.launcher import TritonServer
-from tests.gateway.browser import LAPTOP, PHONE, ask, chromium, opened, problems_of, status, text_of
+from tests.gateway.page.browser import LAPTOP, PHONE, ask, chromium, opened, problems_of, status, text_of
 from tests.gateway.running import ROOT, Gateway, gateway_process
 from tests.waiting import until
 

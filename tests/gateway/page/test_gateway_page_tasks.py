@@ -15,9 +15,9 @@ from export.precision.fp32 import build_fp32
 from export.precision.int8 import build_int8
 from export.publishing.publish import publish
 from serving.launcher import TritonServer
-from tests.gateway.browser import ask, chromium, opened, problems_of, text_of
+from tests.gateway.page.browser import ask, chromium, opened, problems_of, text_of
 from tests.gateway.running import Gateway, gateway_process
-from tests.gateway.workers import finished, worker_process
+from tests.gateway.tasks.workers import finished, worker_process
 from tests.waiting import until
 
 ROWS = 300

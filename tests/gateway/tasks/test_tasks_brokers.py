@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from serving.launcher import TritonServer
-from tests.gateway.brokers import RabbitMq, Redis
 from tests.gateway.running import gateway_process
-from tests.gateway.test_tasks_faults import assert_right, direct_answers, done_texts, short_texts
-from tests.gateway.workers import WorkerProcess, finished, results, submit
+from tests.gateway.tasks.brokers import RabbitMq, Redis
+from tests.gateway.tasks.test_tasks_faults import assert_right, direct_answers, done_texts, short_texts
+from tests.gateway.tasks.workers import WorkerProcess, finished, results, submit
 from tests.waiting import until
 
 BROKERS = {"rabbitmq": RabbitMq, "redis": Redis}

@@ -11,7 +11,7 @@ import pytest
 from clients import SentimentClient
 from serving.launcher import TritonServer
 from tests.gateway.running import Gateway, gateway_process
-from tests.gateway.workers import (
+from tests.gateway.tasks.workers import (
     WorkerProcess,
     finished,
     results,

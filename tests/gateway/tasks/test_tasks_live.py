@@ -14,7 +14,7 @@ import pytest
 from clients import SentimentClient
 from serving.launcher import TritonServer
 from tests.gateway.running import gateway_process
-from tests.gateway.workers import finished, results, submit, worker_process
+from tests.gateway.tasks.workers import finished, results, submit, worker_process
 
 TEXTS = [f"film number {number} was {'great' if number % 3 else 'dull'}" for number in range(150)]
 CHUNK = 16

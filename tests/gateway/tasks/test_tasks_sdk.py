@@ -21,7 +21,7 @@ from clients import (
 from serving.launcher import TritonServer
 from tests.clients.fakes import free_port
 from tests.gateway.running import gateway_process
-from tests.gateway.workers import worker_process
+from tests.gateway.tasks.workers import worker_process
 
 TEXTS = [f"film {number} was {'great' if number % 3 else 'dull'}" for number in range(60)]
 

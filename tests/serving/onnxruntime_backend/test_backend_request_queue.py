@@ -11,7 +11,7 @@ from serving.onnxruntime_backend.limits import Limits
 from serving.onnxruntime_backend.plan import LARGEST
 from serving.onnxruntime_backend.rate import FIRST_GUESS, Rate
 from serving.onnxruntime_backend.request_queue import PACE, Refused
-from tests.serving.queue_simulation import SPEED, Simulation, Story, ticket
+from tests.serving.onnxruntime_backend.queue_simulation import SPEED, Simulation, Story, ticket
 
 RUN = LARGEST / SPEED * 2  # seconds of the longest run on one of two cores
 LONG_LIST = (512,) * 64  # 3.3 s of all cores

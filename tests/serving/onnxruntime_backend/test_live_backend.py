@@ -11,7 +11,7 @@ import tritonclient.http as httpclient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype, triton_to_np_dtype
 
 from serving.launcher import TritonServer
-from tests.serving.small_models import KINDS, TYPES, write_repository
+from tests.serving.onnxruntime_backend.small_models import KINDS, TYPES, write_repository
 from tests.waiting import until
 
 LOADED = ("identity", "kinds", "lookup", "bare")
