@@ -5,9 +5,9 @@
 
 Packages, in the order in which data passes them. Each imports only those before it (see pyproject.toml):
 
-    errors -> checkpoint -> graph -> precision -> gate -> publishing -> pipeline, report -> commands, cli
+    errors -> checkpoint -> graph -> precision -> gate -> publishing -> steps, report -> commands, cli
 
-Open `pipeline.py` first. Names are imported on first use, and no package's `__init__` imports anything:
+Open `steps.py` first. Names are imported on first use, and no package's `__init__` imports anything:
 `python -m export --if-stale` need not wait for onnx.
 """
 

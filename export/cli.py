@@ -22,7 +22,7 @@ from export.options import (
 )
 
 if TYPE_CHECKING:
-    from export.pipeline import Exported
+    from export.steps import Exported
 
 app = typer.Typer(
     help="Export MobileBERT checkpoints to a Triton model repository.",
@@ -60,8 +60,8 @@ def publish_command(
     if if_stale and (reason := _reason_to_leave(checkpoint, repository, models, keep_other)):
         console.print(reason, soft_wrap=True)
         return
-    from export.pipeline import export_checkpoint
     from export.publishing.model_control import ExplicitServer
+    from export.steps import export_checkpoint
 
     told = ExplicitServer(server, admin_key) if server else None
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

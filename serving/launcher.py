@@ -26,7 +26,7 @@ from serving.errors import ServingError
 from serving.interpreter import Interpreter
 from serving.logs import LogFilter
 from serving.options import ServerOptions, arguments
-from serving.pump import Gate, pump
+from serving.pump import HeldLines, pump
 from serving.repository import find_models
 from serving.runtime import assemble, find_interpreter
 from serving.stubs import Stub, Watch
@@ -108,22 +108,22 @@ class TritonServer:
         environment = runtime.environment | {ENDPOINT: self.options.otlp_endpoint}
         self._process = processes.spawn(command, environment, runtime.backends)
         self._watch = Watch(self._process.pid, self._serves)
-        gate = Gate(self._log)
+        held = HeldLines(self._log)
         assert self._process.stdout is not None
-        pump(self._process.stdout, partial(self._take, gate, self._filter))
+        pump(self._process.stdout, partial(self._take, held, self._filter))
         if self.options.verbose:
-            gate.open()
+            held.open()
         try:
             self._wait_until_ready(cancelled)
         except BaseException:
             self.stop()
             raise
-        gate.open()
+        held.open()
 
     @staticmethod
-    def _take(gate: Gate, log_filter: LogFilter, line: str) -> None:
+    def _take(held: HeldLines, log_filter: LogFilter, line: str) -> None:
         if log_filter.shows(line):
-            gate(line)
+            held(line)
 
     def _prepare(self, python: Interpreter) -> None:
         checks.check_interpreter(python)

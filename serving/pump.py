@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 Sink = Callable[[str], object]
 
 
-class Gate:
+class HeldLines:
     """A sink that keeps its lines until it is opened: a failed start is told in one line instead."""
 
     def __init__(self, sink: Sink) -> None:

@@ -20,7 +20,7 @@ from export.graph import windows
 from export.graph.packing import INPUT_IDS, ITEM_LENGTHS
 from export.precision import tensor_ranges
 from export.publishing.generator import configurations
-from model_repository.mobilebert_tokenizer.tokenization import ONE_WINDOW, Limits, Tokens
+from model_repository.mobilebert_tokenizer.tokenization import ONE_WINDOW, TextLimits, Tokens
 from training import long_texts, ranges
 from training.labels import LabelColumn
 
@@ -34,7 +34,7 @@ def test_quantiles_are_written_and_read_alike() -> None:
 
 
 def test_texts_end_where_the_longest_row_ends() -> None:
-    served = Limits()
+    served = TextLimits()
     configured = configurations()["mobilebert_tokenizer"].parameters
     assert served.max_tokens == windows.MAX_TOKENS == long_texts.MAX_TOKENS
     assert str(served.max_tokens) == configured["max_tokens"].string_value
@@ -43,7 +43,7 @@ def test_texts_end_where_the_longest_row_ends() -> None:
 
 def test_a_window_has_the_positions_of_mobilebert() -> None:
     positions = MobileBertConfig().max_position_embeddings
-    assert Limits().positions == ONE_WINDOW["positions"] == ONE_WINDOW["max_tokens"] == positions
+    assert TextLimits().positions == ONE_WINDOW["positions"] == ONE_WINDOW["max_tokens"] == positions
     assert ModelConfig.max_position_embeddings == long_texts.POSITIONS == texts.POSITIONS == positions
     rival = Path("benchmarks/rivals/padded_repository/padded_tokenizer/model.py")
     assert f"\nPOSITIONS = {positions}\n" in (ROOT / rival).read_text()

@@ -14,7 +14,6 @@ from transformers import AutoTokenizer, MobileBertTokenizer, PreTrainedTokenizer
 
 import durable
 from training import long_texts
-from training.batching import TokenIds
 from training.data import (
     DEFAULT_OPTIONS,
     DataError,
@@ -24,6 +23,7 @@ from training.data import (
     load_texts,
     without,
 )
+from training.token_batches import TokenIds
 
 WHOLE = ("held_out", "test")
 Tokens = dict[str, list[TokenIds]]

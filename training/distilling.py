@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 import durable
-from training.batching import TokenIds, pad_batch
 from training.checkpoint import Predict
 from training.corpus import Corpus, Tokens
 from training.data import Examples
@@ -27,6 +26,7 @@ from training.metrics import f1
 from training.nbsvm import log_count_ratio
 from training.student import first_token_logits, principal_components
 from training.teachers import PooledEncoder, both_ends, hard_targets, word_vectors
+from training.token_batches import TokenIds, pad_batch
 
 SAMPLE_TEXTS = 300
 EMBEDDING_SIZE = 128

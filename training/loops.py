@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import durable
-from training.batching import TokenIds, length_batches, pad_batch, pad_values
 from training.precision import autocast
+from training.token_batches import TokenIds, length_batches, pad_batch, pad_values
 
 FloatArray = NDArray[np.float32]
 LogitsOf = Callable[[Tensor, Tensor], Tensor]

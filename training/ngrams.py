@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from training.batching import TokenIds
 from training.nbsvm import LinearNbSvm
+from training.token_batches import TokenIds
 
 ORDERS = 3
 FloatArray = NDArray[np.float32]

@@ -12,13 +12,13 @@ from scipy.special import log_softmax, softmax
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from training.batching import TokenIds
 from training.corpus import Tokens
 from training.loops import FloatArray
 from training.metrics import temperature
 from training.nbsvm import out_of_fold
 from training.ngrams import NgramTeacher
 from training.student import mean_pool
+from training.token_batches import TokenIds
 
 LARGEST_SHARE = 0.99
 

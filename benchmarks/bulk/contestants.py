@@ -53,7 +53,7 @@ def best_loop(repository: Path) -> Iterator[Contestant]:
     """Nothing but the computation: all texts tokenized at once, sorted, cut into runs; a session a core."""
     from bulk.model import find_model
     from export.graph.running import row_inputs
-    from model_repository.mobilebert_tokenizer.tokenization import Limits, encode, load_tokenizer
+    from model_repository.mobilebert_tokenizer.tokenization import TextLimits, encode, load_tokenizer
     from serving.onnxruntime_backend.plan import LARGEST
     from serving.onnxruntime_backend.session import open_session
 
@@ -62,7 +62,7 @@ def best_loop(repository: Path) -> Iterator[Contestant]:
     sessions = [open_session(model.path, model.settings(), threads=1) for _ in range(usable_cores())]
 
     def run(texts: Sequence[str]) -> None:
-        rows = sorted((row.ids for row in encode(texts, tokenizer, Limits())), key=len, reverse=True)
+        rows = sorted((row.ids for row in encode(texts, tokenizer, TextLimits())), key=len, reverse=True)
         runs, at = [], 0
         while at < len(rows):
             size = max(1, LARGEST // len(rows[at]))

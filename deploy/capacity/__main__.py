@@ -11,7 +11,7 @@ from rich.table import Table
 from typer import Option
 
 from deploy.capacity.autoscaler import Scaler
-from deploy.capacity.simulation import Outcome, Server, simulate
+from deploy.capacity.simulation import Server, Simulated, simulate
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 output = Console()
@@ -37,10 +37,10 @@ def plan(
     tokens, server = _tokens(lengths), Server(cores, cores / tokens_per_second)
     table = Table("replicas", "busy", "p50 ms", "p99 ms", "refused", "meets it")
     for replicas in range(max(1, int(rate * np.mean(tokens) / tokens_per_second)), MOST):
-        outcome = simulate(server, replicas, rate, tokens, CHECKED_REQUESTS / rate)
-        meets = outcome.refused == 0 and outcome.quantile(quantile) * 1e3 <= slo_ms
+        result = simulate(server, replicas, rate, tokens, CHECKED_REQUESTS / rate)
+        meets = result.refused == 0 and result.quantile(quantile) * 1e3 <= slo_ms
         busy = rate * float(np.mean(tokens)) / tokens_per_second / replicas
-        table.add_row(str(replicas), f"{busy:.0%}", *_figures(outcome), "yes" if meets else "no")
+        table.add_row(str(replicas), f"{busy:.0%}", *_figures(result), "yes" if meets else "no")
         if meets or _alone(server, tokens, quantile) * 1e3 > slo_ms:
             break
     output.print(table)
@@ -72,16 +72,16 @@ def burst(
         return rate * times if begin <= now < begin + seconds else rate
 
     scaler = Scaler(least=replicas, most=most, start=start)
-    outcome = simulate(server, replicas, load, tokens, whole, scaler=scaler, peak=rate * times)
-    _draw(outcome, begin, seconds, plot)
-    inside = (outcome.arrivals >= begin) & (outcome.arrivals < begin + seconds)
-    during = Outcome(outcome.arrivals[inside], outcome.latencies[inside], [])
-    after = Outcome(outcome.arrivals[~inside], outcome.latencies[~inside], [])
+    result = simulate(server, replicas, load, tokens, whole, scaler=scaler, peak=rate * times)
+    _draw(result, begin, seconds, plot)
+    inside = (result.arrivals >= begin) & (result.arrivals < begin + seconds)
+    during = Simulated(result.arrivals[inside], result.latencies[inside], [])
+    after = Simulated(result.arrivals[~inside], result.latencies[~inside], [])
     table = Table("", "p50 ms", "p99 ms", "refused")
     table.add_row("in the burst", *_figures(during))
     table.add_row("before and after", *_figures(after))
     output.print(table)
-    output.print(f"At most {max(count for _, count in outcome.replicas)} replicas. Plot: {plot}")
+    output.print(f"At most {max(count for _, count in result.replicas)} replicas. Plot: {plot}")
 
 
 def _tokens(lengths: Path | None) -> list[int]:
@@ -95,31 +95,31 @@ def _alone(server: Server, tokens: list[int], quantile: float) -> float:
     return float(np.quantile([server.service(each) for each in tokens], quantile))
 
 
-def _figures(outcome: Outcome) -> tuple[str, str, str]:
+def _figures(result: Simulated) -> tuple[str, str, str]:
     return (
-        f"{outcome.quantile(0.5) * 1e3:.0f}",
-        f"{outcome.quantile(0.99) * 1e3:.0f}",
-        f"{outcome.refused:.1%}",
+        f"{result.quantile(0.5) * 1e3:.0f}",
+        f"{result.quantile(0.99) * 1e3:.0f}",
+        f"{result.refused:.1%}",
     )
 
 
-def _draw(outcome: Outcome, begin: float, seconds: float, path: Path) -> None:
+def _draw(result: Simulated, begin: float, seconds: float, path: Path) -> None:
     import matplotlib  # in .venv/dev only
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    edges = np.arange(0, outcome.arrivals[-1] + 5, 5.0)
-    answered = ~np.isnan(outcome.latencies)
+    edges = np.arange(0, result.arrivals[-1] + 5, 5.0)
+    answered = ~np.isnan(result.latencies)
     figure, axes = pyplot.subplots(3, 1, figsize=(8, 7), sharex=True, layout="constrained")
-    _lines(axes[0], edges, outcome, answered)
+    _lines(axes[0], edges, result, answered)
     axes[0].set_ylabel("requests/s")
     axes[0].legend(frameon=False)
-    slots = np.digitize(outcome.arrivals, edges) - 1
-    p99 = [_p99(outcome.latencies[(slots == slot) & answered]) for slot in range(len(edges) - 1)]
+    slots = np.digitize(result.arrivals, edges) - 1
+    p99 = [_p99(result.latencies[(slots == slot) & answered]) for slot in range(len(edges) - 1)]
     axes[1].plot(edges[:-1], p99, color="tab:purple")
     axes[1].set_ylabel("p99 of answered, s")
-    axes[2].step(*zip(*[*outcome.replicas, (edges[-1], outcome.replicas[-1][1])], strict=True), where="post")
+    axes[2].step(*zip(*[*result.replicas, (edges[-1], result.replicas[-1][1])], strict=True), where="post")
     axes[2].set_ylabel("ready replicas")
     axes[2].set_xlabel("seconds")
     for axis in axes:
@@ -128,9 +128,9 @@ def _draw(outcome: Outcome, begin: float, seconds: float, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _lines(axis: Any, edges: np.ndarray, outcome: Outcome, answered: np.ndarray) -> None:
+def _lines(axis: Any, edges: np.ndarray, result: Simulated, answered: np.ndarray) -> None:
     for name, chosen, colour in (("answered", answered, "tab:green"), ("refused", ~answered, "tab:red")):
-        counts, _ = np.histogram(outcome.arrivals[chosen], edges)
+        counts, _ = np.histogram(result.arrivals[chosen], edges)
         axis.plot(edges[:-1], counts / 5, label=name, color=colour)
 
 

@@ -58,7 +58,7 @@ class Replica:
 
 
 @dataclass
-class Outcome:
+class Simulated:
     """Of each request, in their order: arrival and latency in seconds; a latency of NaN was refused."""
 
     arrivals: np.ndarray
@@ -119,7 +119,7 @@ def simulate(
     seed: int = 0,
     scaler: Scaler | None = None,
     peak: float | None = None,
-) -> Outcome:
+) -> Simulated:
     """So many seconds of load; each request has the length of a random one of `tokens`.
 
     A `rate` that changes needs its `peak`. With a `scaler` the number of replicas follows the load.
@@ -139,4 +139,4 @@ def simulate(
             scaler.saw(now, wait)
         times.append(now)
         latencies.append(latency)
-    return Outcome(np.array(times), np.array(latencies), history)
+    return Simulated(np.array(times), np.array(latencies), history)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from intake import Busy, Intake
-from tokenization import Limits, TextError, Tokens, load_limits, load_tokenizer, tokenize
+from tokenization import TextError, TextLimits, Tokens, load_limits, load_tokenizer, tokenize
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 DRAINED_WITHIN = 60.0  # seconds
@@ -24,7 +24,7 @@ class Job:
     """What is asked for; it may outlive the call that brought it, so its texts are copies."""
 
     texts: np.ndarray
-    limits: Limits | TextError
+    limits: TextLimits | TextError
     nbytes: int
 
 
@@ -70,7 +70,7 @@ class TritonPythonModel:
         texts = pb_utils.get_input_tensor_by_name(request, "text").as_numpy()
         return Job(texts, self._limits_of(request), sum(map(len, texts.ravel())))
 
-    def _limits_of(self, request: object) -> Limits | TextError:
+    def _limits_of(self, request: object) -> TextLimits | TextError:
         try:
             return self.limits.of_request(json.loads(request.parameters() or "{}"))
         except TextError as error:

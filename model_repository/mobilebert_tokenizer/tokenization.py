@@ -40,7 +40,7 @@ ONE_WINDOW = {"positions": 512, "max_tokens": 512}
 
 
 @dataclass(frozen=True)
-class Limits:
+class TextLimits:
     """What is kept of a text; tokens are counted with [CLS] and [SEP].
 
     max_tokens: what lies beyond is cut off. max_text_bytes: of UTF-8; longer texts are refused.
@@ -63,7 +63,7 @@ class Limits:
         """Windows in which the model reads so many tokens."""
         return max(1, -(-(tokens - 2) // (self.positions - 2)))
 
-    def of_request(self, parameters: Mapping[str, object]) -> "Limits":
+    def of_request(self, parameters: Mapping[str, object]) -> "TextLimits":
         """The same with a request's own `max_tokens` (this one at most) and `truncation`.
 
         Raises TextError for a value that makes no sense.
@@ -77,14 +77,14 @@ class Limits:
         return replace(self, max_tokens=tokens, truncation=str(truncation))
 
 
-def load_limits(folder: Path, parameters: Mapping[str, str]) -> Limits:
+def load_limits(folder: Path, parameters: Mapping[str, str]) -> TextLimits:
     """Limits of a version folder's model, within those that the configuration's parameters set.
 
     Raises ValueError for a parameter that makes no sense.
     """
     path = folder / "windows.json"
     model = json.loads(path.read_text(encoding="utf-8")) if path.exists() else ONE_WINDOW
-    limits = Limits(
+    limits = TextLimits(
         max_tokens=min(int(parameters["max_tokens"]), model["max_tokens"]),
         max_text_bytes=int(parameters["max_text_bytes"]),
         positions=model["positions"],
@@ -189,7 +189,7 @@ def load_tokenizer(path: Path) -> TextTokenizer:
 
 
 def tokenize(
-    requests: Sequence[np.ndarray], tokenizer: TextTokenizer, limits: Sequence[Limits | TextError]
+    requests: Sequence[np.ndarray], tokenizer: TextTokenizer, limits: Sequence[TextLimits | TextError]
 ) -> list[Tokens | TextError]:
     """Answer every request of a batch; `requests` are object arrays of bytes, [rows, 1].
 
@@ -198,7 +198,7 @@ def tokenize(
     """
     decoded = [_decode_or_error(texts, own) for texts, own in zip(requests, limits, strict=True)]
     answers: dict[int, Tokens | TextError] = {}
-    groups: dict[Limits, dict[int, list[str]]] = {}
+    groups: dict[TextLimits, dict[int, list[str]]] = {}
     for number, (texts, own) in enumerate(zip(decoded, limits, strict=True)):
         if isinstance(texts, TextError) or isinstance(own, TextError):
             answers[number] = texts if isinstance(texts, TextError) else own  # type: ignore[assignment]
@@ -210,7 +210,7 @@ def tokenize(
     return [answers[number] for number in range(len(requests))]
 
 
-def _decode_or_error(texts: np.ndarray, limits: Limits | TextError) -> list[str] | TextError:
+def _decode_or_error(texts: np.ndarray, limits: TextLimits | TextError) -> list[str] | TextError:
     if isinstance(limits, TextError):
         return limits
     try:
@@ -219,7 +219,7 @@ def _decode_or_error(texts: np.ndarray, limits: Limits | TextError) -> list[str]
         return error
 
 
-def decode(texts: np.ndarray, limits: Limits) -> list[str]:
+def decode(texts: np.ndarray, limits: TextLimits) -> list[str]:
     """Strings of a request.
 
     Raises TextError for a shape other than [rows, 1], a long text or invalid UTF-8.
@@ -229,7 +229,7 @@ def decode(texts: np.ndarray, limits: Limits) -> list[str]:
     return [_decode_row(row, text, limits) for row, text in enumerate(texts[:, 0])]
 
 
-def _decode_row(row: int, text: bytes, limits: Limits) -> str:
+def _decode_row(row: int, text: bytes, limits: TextLimits) -> str:
     if len(text) > limits.max_text_bytes:
         raise TextError(f"text {row} has {len(text)} bytes, more than the limit of {limits.max_text_bytes}")
     try:
@@ -238,7 +238,7 @@ def _decode_row(row: int, text: bytes, limits: Limits) -> str:
         raise TextError(f"text {row} is not valid UTF-8 at byte {error.start}") from None
 
 
-def encode(texts: Sequence[str], tokenizer: TextTokenizer, limits: Limits) -> list[Row]:
+def encode(texts: Sequence[str], tokenizer: TextTokenizer, limits: TextLimits) -> list[Row]:
     """What the model reads of each text."""
     kept = limits.kept
     begins = encode_part(texts, tokenizer, kept, lambda text, size: text[:size])

@@ -14,7 +14,7 @@ import tritonclient.grpc as triton_grpc
 from transformers import pipeline
 
 from clients import Limits, Sentiment, SentimentClient
-from export.pipeline import export_checkpoint
+from export.steps import export_checkpoint
 from serving.launcher import TritonServer
 from tests.export.oracle import SMALL, edit_weights, write_golden
 from tests.synthetic import WORDS, write_checkpoint

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "checkpoints" / "mobilebert-imdb"
 
 
-Limits, TextError = tokenization.Limits, tokenization.TextError
+TextLimits, TextError = tokenization.TextLimits, tokenization.TextError
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def random_text(generator: random.Random, length: int) -> str:
 def test_ids_and_truncation_are_those_of_transformers(tokenizer, reference, max_tokens: int) -> None:
     generator = random.Random(1)
     texts = [random_text(generator, generator.randrange(900)) for _ in range(60)] + ["", " ", "\x00"]
-    for text, row in zip(texts, tokenization.encode(texts, tokenizer, Limits(max_tokens)), strict=True):
+    for text, row in zip(texts, tokenization.encode(texts, tokenizer, TextLimits(max_tokens)), strict=True):
         assert row.ids == reference(text, truncation=True, max_length=max_tokens)["input_ids"]
         assert row.truncated == (len(reference(text)["input_ids"]) > max_tokens)
 
@@ -84,7 +84,7 @@ def test_ids_and_truncation_are_those_of_transformers(tokenizer, reference, max_
 def test_head_tail_keeps_the_first_quarter_and_the_last_tokens(tokenizer, reference, positions: int) -> None:
     generator = random.Random(2)
     texts = [random_text(generator, generator.choice([9, 900, 30_000])) for _ in range(30)] + [""]
-    limits = Limits(truncation="head_tail", positions=positions)
+    limits = TextLimits(truncation="head_tail", positions=positions)
     for text, row in zip(texts, tokenization.encode(texts, tokenizer, limits), strict=True):
         every, first = reference(text)["input_ids"], positions // 4
         cut = len(every) > positions
@@ -96,13 +96,13 @@ def test_head_tail_keeps_the_first_quarter_and_the_last_tokens(tokenizer, refere
     ("tokens", "windows"), [(1, 1), (2, 1), (512, 1), (513, 2), (1022, 2), (1023, 3), (4096, 9)]
 )
 def test_windows_are_counted_as_the_graph_cuts_them(tokens: int, windows: int) -> None:
-    assert Limits().windows(tokens) == windows == Windows(512).count(tokens)
+    assert TextLimits().windows(tokens) == windows == Windows(512).count(tokens)
 
 
 def test_requests_of_one_batch_may_choose_their_own_limits(tokenizer) -> None:
     text = request("good " * 600)
     choices = [{}, {"max_tokens": 100}, {"truncation": "head_tail"}, {}]
-    own = [Limits().of_request(choice) for choice in choices]
+    own = [TextLimits().of_request(choice) for choice in choices]
     answers = tokenization.tokenize([text] * 4, tokenizer, own)
     read = [(each.num_tokens.item(), each.truncated.item(), each.num_windows.item()) for each in answers]
     assert read == [(602, False, 2), (100, True, 1), (512, True, 1), (602, False, 2)]
@@ -113,16 +113,16 @@ def test_requests_of_one_batch_may_choose_their_own_limits(tokenizer) -> None:
 )
 def test_a_limit_that_makes_no_sense_is_refused_in_a_sentence(choice: dict[str, object]) -> None:
     with pytest.raises(TextError, match="max_tokens must be a whole number from 3 to 4096"):
-        Limits().of_request(choice)
+        TextLimits().of_request(choice)
     with pytest.raises(TextError, match="truncation must be end or head_tail"):
-        Limits().of_request({"truncation": "middle"})
+        TextLimits().of_request({"truncation": "middle"})
 
 
 def test_a_version_without_windows_reads_one_window(tmp_path: Path) -> None:
     parameters = {"max_tokens": "4096", "max_text_bytes": "9"}
-    assert tokenization.load_limits(tmp_path, parameters) == Limits(512, 9)
+    assert tokenization.load_limits(tmp_path, parameters) == TextLimits(512, 9)
     (tmp_path / "windows.json").write_text('{"positions": 128, "max_tokens": 4096}')
-    assert tokenization.load_limits(tmp_path, {**parameters, "truncation": "head_tail"}) == Limits(
+    assert tokenization.load_limits(tmp_path, {**parameters, "truncation": "head_tail"}) == TextLimits(
         4096, 9, "head_tail", 128
     )
 
@@ -133,18 +133,18 @@ def test_a_version_without_windows_reads_one_window(tmp_path: Path) -> None:
 def test_encoding_only_the_beginning_of_a_long_text_changes_nothing(tokenizer, library, unit: str) -> None:
     long_texts = [shift + unit * (30_000 // len(unit)) + " end" for shift in ("", "b", "b ", "!!")]
     whole = [encoding.ids for encoding in library.encode_batch(long_texts)]
-    for row, expected in zip(tokenization.encode(long_texts, tokenizer, Limits(64)), whole, strict=True):
+    for row, expected in zip(tokenization.encode(long_texts, tokenizer, TextLimits(64)), whole, strict=True):
         cut = len(expected) > 64
         assert row.ids == ([*expected[:63], expected[-1]] if cut else expected)
         assert row.truncated == cut
-    head_tail = tokenization.encode(long_texts, tokenizer, Limits(truncation="head_tail", positions=64))
+    head_tail = tokenization.encode(long_texts, tokenizer, TextLimits(truncation="head_tail", positions=64))
     for row, expected in zip(head_tail, whole, strict=True):
         assert row.ids == ([*expected[:17], *expected[-47:]] if len(expected) > 64 else expected)
 
 
 def test_rows_of_a_request_are_padded_to_its_longest_and_to_no_other(tokenizer) -> None:
     first, second = tokenization.tokenize(
-        [request("a", "a good film"), request("the")], tokenizer, [Limits()] * 2
+        [request("a", "a good film"), request("the")], tokenizer, [TextLimits()] * 2
     )
     assert first.input_ids.shape == (2, 5)
     assert first.input_ids[0, 3:].tolist() == [0, 0]
@@ -165,8 +165,8 @@ def test_a_refused_request_costs_only_itself(tokenizer) -> None:
         request("fine", b"bad \xc3"),
         np.array([[b"a", b"b"]], np.object_),
     ]
-    answers = tokenization.tokenize([good, *bad, good], tokenizer, [Limits(max_text_bytes=100)] * 6)
-    alone = tokenization.tokenize([good], tokenizer, [Limits()])[0]
+    answers = tokenization.tokenize([good, *bad, good], tokenizer, [TextLimits(max_text_bytes=100)] * 6)
+    alone = tokenization.tokenize([good], tokenizer, [TextLimits()])[0]
     for served in (answers[0], answers[-1]):
         np.testing.assert_array_equal(served.input_ids, alone.input_ids)
     assert all(isinstance(answer, TextError) for answer in answers[1:-1])
@@ -184,7 +184,9 @@ def test_limits_of_tokenizer_json_are_ignored(folder: Path, tmp_path: Path, toke
     limited.save(str(tmp_path / "tokenizer.json"))
     reloaded = tokenization.load_tokenizer(tmp_path / "tokenizer.json")
     text = "a good film with the best of all"
-    assert tokenization.encode([text], reloaded, Limits()) == tokenization.encode([text], tokenizer, Limits())
+    assert tokenization.encode([text], reloaded, TextLimits()) == tokenization.encode(
+        [text], tokenizer, TextLimits()
+    )
 
 
 ALPHABETS = (

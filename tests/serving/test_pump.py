@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from serving.pump import Gate, pump
+from serving.pump import HeldLines, pump
 
 CHATTY = "for n in range(20_000): print(n, 'x' * 50)"  # a megabyte: more than a pipe holds
 
@@ -37,10 +37,10 @@ def test_lines_that_a_broken_sink_refuses_are_lost_alone() -> None:
 
 def test_a_gate_keeps_lines_until_it_opens_and_then_shows_them_without_a_further_line() -> None:
     seen: list[str] = []
-    gate = Gate(seen.append)
-    gate("an early warning")
+    held = HeldLines(seen.append)
+    held("an early warning")
     assert seen == []
-    gate.open()
+    held.open()
     assert seen == ["an early warning"]
-    gate("a later one")
+    held("a later one")
     assert seen == ["an early warning", "a later one"]

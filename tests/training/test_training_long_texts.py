@@ -33,9 +33,9 @@ def texts() -> list[str]:
 @pytest.mark.parametrize(
     ("way", "limits"),
     [
-        (WINDOWS, tokenization.Limits()),
-        (HEAD, tokenization.Limits(max_tokens=512)),
-        (HEAD_TAIL, tokenization.Limits(truncation="head_tail")),
+        (WINDOWS, tokenization.TextLimits()),
+        (HEAD, tokenization.TextLimits(max_tokens=512)),
+        (HEAD_TAIL, tokenization.TextLimits(truncation="head_tail")),
     ],
 )
 def test_every_way_reads_what_serving_reads(

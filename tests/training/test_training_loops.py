@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from training.batching import length_batches, pad_batch, pad_values
 from training.loops import Schedule, Task, fit, mask_words, mean_of_best_and_last, predict
 from training.losses import soft_loss
+from training.token_batches import length_batches, pad_batch, pad_values
 
 LENGTHS = np.random.default_rng(0).integers(3, 70, 40)
 TEXTS = [np.random.default_rng(i).integers(1000, 1050, n) for i, n in enumerate(LENGTHS)]

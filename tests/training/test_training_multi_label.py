@@ -11,7 +11,7 @@ from scipy.special import expit
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score
 
 from clients import SentimentClient
-from export.pipeline import export_checkpoint
+from export.steps import export_checkpoint
 from serving.launcher import TritonServer
 from tests.training.test_training_scripts import finetune_options, run, words
 from training.data import Examples, split_examples

@@ -11,7 +11,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 
 from clients import SentimentClient
 from export.checkpoint.reading import load_checkpoint
-from export.pipeline import export_checkpoint
+from export.steps import export_checkpoint
 from serving.launcher import TritonServer
 from tests.training.test_training_scripts import finetune_options, run, words
 from training.data import DataError, Examples, ReadOptions, load_examples, split_examples

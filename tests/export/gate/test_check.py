@@ -23,9 +23,9 @@ from export.gate.reference import golden_reference, graph_reference, reference_l
 from export.gate.samples import golden_sample, read_sample
 from export.gate.scores import accuracy, f1_score
 from export.graph.running import open_session
-from export.pipeline import export_checkpoint
 from export.precision import registry
 from export.precision.fp32 import build_fp32
+from export.steps import export_checkpoint
 from tests.export.oracle import torch_logits, torch_model
 
 TEXTS = ("a great film", "not so bad", "the plot is bad and so is the end", "so good", "", "!? ... nothing")
@@ -118,7 +118,7 @@ def test_nothing_is_published_when_a_model_fails(
     def broken(checkpoint: Checkpoint) -> ModelProto:
         return edit(build_fp32(checkpoint), "embeddings.weight", lambda weight: weight * 1.01)
 
-    monkeypatch.setattr("export.pipeline.builder", lambda precision: broken)
+    monkeypatch.setattr("export.steps.builder", lambda precision: broken)
     with pytest.raises(GateError, match=r"fp32 does not pass .* golden text .* tensor embeddings "):
         export_checkpoint(small_checkpoint, tmp_path, ["fp32"])
     assert list(tmp_path.iterdir()) == []

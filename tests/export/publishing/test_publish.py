@@ -252,7 +252,7 @@ class TestStaleness:
         assert self.current(published, own_checkpoint), "the place of the sources does not matter"
         deep = sorted([*own_sources.glob("*/*.py"), *own_sources.glob("*/*/*.pbtxt")])
         assert {path.suffix for path in deep} == {".py", ".pbtxt"}
-        for source in (own_sources / "pipeline.py", *deep):
+        for source in (own_sources / "steps.py", *deep):
             text = source.read_bytes()
             source.write_bytes(text + b"\n")
             assert not self.current(published, own_checkpoint), source
