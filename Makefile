@@ -42,10 +42,13 @@ test: $(SERVER)/.bulk $(DEV)/.installed ## Run the whole test suite (PYTEST_ARGS
 
 test-fast: $(SERVER)/.bulk $(DEV)/.installed ## Run the quick tests of server, clients and model repository
 	@$(DEV)/bin/python -m pytest -q -n 4 -m "not slow and not served" \
-		tests/test_docs.py tests/test_facts.py tests/durable tests/model_repository tests/serving tests/clients $(PYTEST_ARGS)
+		tests/test_docs.py tests/test_facts.py tests/test_mirror.py tests/durable tests/model_repository tests/serving \
+		tests/clients $(PYTEST_ARGS)
 
-coverage: ## Run the quick tests with coverage, and say what they reach
-	@$(MAKE) --no-print-directory test-fast PYTEST_ARGS="--cov --cov-report=term $(PYTEST_ARGS)"
+coverage: ## Run the quick tests with coverage, and say what they reach of the packages that they are for
+	@$(MAKE) --no-print-directory test-fast PYTEST_ARGS="--cov --cov-report= $(PYTEST_ARGS)"
+	@echo "Reached by make test-fast, without the processes that tests start:"
+	@$(DEV)/bin/coverage report --include="clients/*,durable/*,model_repository/*,serving/*"
 
 lint: $(DEV)/.installed ## Check style, types, spelling and the direction of imports
 	@$(DEV)/bin/ruff check .
