@@ -39,7 +39,7 @@ def run(
     checkpoint: Annotated[Path, typer.Option(help="Checkpoint folder to serve.")] = SHIPPED_CHECKPOINT,
     results: ResultsOption = None,
 ) -> None:
-    """Run every benchmark, save raw samples as they come, render the report."""
+    """Run every benchmark, save raw samples as they come, render the report; exit code 1 if any failed."""
     if context.invoked_subcommand:
         return
     with one_line_errors():
@@ -50,7 +50,8 @@ def run(
 
 def _measure(checkpoint: Path, settings: "Settings", only: list[str], results: Path | None) -> None:
     from benchmarks.measure import machine
-    from benchmarks.report.render import render
+    from benchmarks.report.figures import Figures
+    from benchmarks.report.render import limits_line, render
     from benchmarks.run.everything import check_sections, run_everything
     from benchmarks.run.sections import Sections
     from benchmarks.run.store import Store
@@ -64,6 +65,17 @@ def _measure(checkpoint: Path, settings: "Settings", only: list[str], results: P
     with _progress() as show:
         run_everything(checkpoint, settings, sections, show)
     console.print(f"report: {render(store)}")
+    console.print(limits_line(Figures(store)), highlight=False, soft_wrap=True)
+    _tell_failures(sections.failed)
+
+
+def _tell_failures(failed: dict[str, dict[str, str]]) -> None:
+    """Who failed and why, and exit code 1; nothing where nobody did."""
+    for section, reasons in failed.items():
+        for who, why in reasons.items():
+            console.print(f"[red]failed:[/] {section}: {who}: {why}", highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 @contextmanager

@@ -3,15 +3,34 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 import urllib3
+from urllib3.exceptions import ReadTimeoutError
 
 from benchmarks.errors import BenchmarkError
 
-TIMEOUT_S = 600.0
+TIMEOUT_S = 120.0
+
+
+class _Retry(urllib3.Retry):
+    """Again after a broken connection, never after silence: it has lasted for the whole limit already."""
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: urllib3.BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        **more: Any,
+    ) -> Self:
+        if isinstance(error, ReadTimeoutError):
+            raise error
+        return super().increment(method, url, response, error, **more)
+
+
 # A server with too much work says 503: its clients come back, and that time is part of their latency.
-RETRIES = urllib3.Retry(
+RETRIES = _Retry(
     connect=3,
     read=3,
     redirect=0,

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,20 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
     }
+
+
+def instruction_set(vectors: Sequence[str]) -> str:
+    """What the vector instructions mean for each precision, in a line."""
+    widest = "AVX-512" if "avx512f" in vectors else "AVX2" if "avx2" in vectors else "no AVX2"
+    vnni = any("vnni" in each or each == "amx_int8" for each in vectors)
+    bf16 = any("bf16" in each for each in vectors)
+    return ", ".join(
+        [
+            widest,
+            "int8 with VNNI" if vnni else "int8 without VNNI (products in 16-bit steps)",
+            "bf16 in hardware" if bf16 else "bf16 emulated in fp32",
+        ]
+    )
 
 
 def slug(machine: dict[str, Any]) -> str:

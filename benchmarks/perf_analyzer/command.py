@@ -15,6 +15,9 @@ from benchmarks.perf_analyzer.results import Measurement, parse_csv, parse_laten
 
 Protocol = Literal["http", "grpc"]
 TIMEOUT_S = 300
+PASSES = 3
+# Answers of a window in an open loop, at least.
+FEWEST = 4
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,15 @@ class Load:
         rate = self.requests_per_second
         return [f"--request-rate-range={rate}", "--request-distribution=poisson", "--async"]
 
+    def requests_in(self, window: float, alone: float) -> int:
+        """How many requests make about ``window`` seconds, where one ``alone`` takes so many; or more.
+
+        At least two a client: a window of seconds may be over before a slow machine has answered once.
+        """
+        if self.concurrency is not None:
+            return max(2 * self.concurrency, round(window / alone))
+        return max(FEWEST, round(window * (self.requests_per_second or 0)))
+
 
 def write_input(reviews: Sequence[Review], path: Path) -> Path:
     """The texts as --input-data takes them; perf_analyzer sends them in this order, over and over."""
@@ -39,12 +51,19 @@ def write_input(reviews: Sequence[Review], path: Path) -> Path:
 
 
 def run(
-    model: str, url: str, protocol: Protocol, load: Load, reviews: Sequence[Review], window: float
+    model: str,
+    url: str,
+    protocol: Protocol,
+    load: Load,
+    reviews: Sequence[Review],
+    requests: int,
+    alone: float,
 ) -> Measurement:
-    """Measure three windows of ``window`` seconds with real texts.
+    """Measure three windows of ``requests`` answers or a second, whichever is more, with real texts.
 
     Args:
         url: host:port of the protocol, without a scheme.
+        alone: Seconds that one request takes without others; gives the whole its time limit.
 
     Raises:
         BenchmarkError: perf_analyzer failed; the message ends with its last line.
@@ -54,7 +73,8 @@ def run(
         write_input(reviews, folder / "texts.json")
         command = [str(BINARY), "-m", model, "-u", url, "-i", protocol, *_files(folder), *load.arguments()]
         # Stable means three windows within 999%: always three, never a search for quieter ones.
-        done = _execute([*command, "-p", str(int(1000 * window)), "-s", "999"])
+        windows = ["--measurement-mode=count_windows", f"--measurement-request-count={requests}", "-s", "999"]
+        done = _execute([*command, *windows], TIMEOUT_S + 2 * PASSES * requests * alone)
         if done.returncode or not (folder / "report.csv").is_file():
             lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
             raise BenchmarkError(f"perf_analyzer failed on {model}: {' '.join(lines[-2:])}")
@@ -74,10 +94,10 @@ def _files(folder: Path) -> list[str]:
     ]
 
 
-def _execute(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _execute(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            command, env=environment(), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            command, env=environment(), capture_output=True, text=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        raise BenchmarkError(f"perf_analyzer did not end within {TIMEOUT_S} s") from None
+        raise BenchmarkError(f"perf_analyzer did not end within {seconds:.0f} s") from None

@@ -35,6 +35,10 @@ class Figures:
         found = self.store.get(f"{checkpoint}.{name}")
         return default if found is None else found
 
+    def failures(self, checkpoint: str, name: str) -> dict[str, str]:
+        """Who failed in ``<checkpoint>.<name>``, and why."""
+        return self.store.data["measured"].get(f"{checkpoint}.{name}", {}).get("failed", {})
+
     def points(self, checkpoint: str) -> list[Point]:
         """The load curves, contestants in the order of their first window."""
         rows = self.section(checkpoint, "load", [])

@@ -10,14 +10,15 @@ from benchmarks.servers import contestants as names
 def headline(figures: Figures, checkpoint: str) -> str:
     """One row a contestant: latency alone, throughput and latency in a crowd, both against Flask's best."""
     flask = best(figures.point(checkpoint, key, CROWD) for key in names.FLASK)
+    failed = figures.failures(checkpoint, "load")
     rows = [
         [
-            label,
+            f"{label} (failed: {failed[key]})" if key in failed else label,
             *_alone(figures.point(checkpoint, key, 1)),
             *_crowd(figures.point(checkpoint, key, CROWD), flask),
         ]
         for key, label in names.LABELS.items()
-        if figures.point(checkpoint, key, 1)
+        if key in failed or figures.point(checkpoint, key, 1)
     ]
     crowd_headings = [f"reviews/s, {CROWD} clients", "p50 ms", "p99 ms", "against Flask"]
     return table(["", "p50 ms, 1 client", "p99 ms", *crowd_headings], rows)

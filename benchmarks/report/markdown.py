@@ -22,4 +22,4 @@ def cell(value: Cell) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(each.replace('|', '/') for each in cells)} |"

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import durable
+from benchmarks.measure.machine import instruction_set
 from benchmarks.paths import RESULTS, ROOT
 from benchmarks.report import load_tables, plots
 from benchmarks.report.chapters import CHAPTERS
@@ -33,7 +34,10 @@ def render(store: Store) -> Path:
 def report(figures: Figures, pictures: list[str]) -> str:
     """The whole report in Markdown."""
     run = figures.store.data["run"]
-    parts = [f"# Benchmarks on {caption(figures)}", notes(figures), "## Targets", targets_table(figures)]
+    parts = [f"# Benchmarks on {caption(figures)}", limits_line(figures), notes(figures)]
+    if failed := failed_table(figures):
+        parts += ["## What failed", failed]
+    parts += ["## Targets", targets_table(figures)]
     for chapter in CHAPTERS:
         body = chapter.body(figures)
         if body:
@@ -47,9 +51,29 @@ def report(figures: Figures, pictures: list[str]) -> str:
 def caption(figures: Figures) -> str:
     """The machine in a line."""
     machine = figures.store.data["run"]["machine"]
-    vectors = ", ".join(machine["vector_instructions"][1:]) or "no AVX-512"
     cpu = f"{machine['cpu']} (family {machine['cpu_family']}, model {machine['cpu_model']})"
-    return f"{cpu}, {machine['cores']} cores, {vectors}"
+    return f"{cpu}, {machine['cores']} cores, {', '.join(machine['vector_instructions'])}"
+
+
+def limits_line(figures: Figures) -> str:
+    """The instruction set, and the fastest product of each precision that was measured on it."""
+    machine = figures.store.data["run"]["machine"]
+    peaks = ", ".join(
+        f"{precision} {cell(figures.peak(precision))} {unit}"
+        for precision, unit in (("fp32", "GFLOP/s"), ("bf16", "GFLOP/s"), ("int8", "GOP/s"))
+    )
+    return f"{instruction_set(machine['vector_instructions'])}. Limits of products, measured: {peaks}."
+
+
+def failed_table(figures: Figures) -> str:
+    """A row a failure; empty where there is none."""
+    measured = figures.store.data["measured"]
+    rows = [
+        [f"`{section}`", who, why]
+        for section, facts in measured.items()
+        for who, why in facts.get("failed", {}).items()
+    ]
+    return table(["section", "who", "why"], rows) if rows else ""
 
 
 def targets_table(figures: Figures) -> str:
@@ -76,7 +100,10 @@ def _verdict(target: Target) -> str:
 
 def headline(figures: Figures, base: str) -> str:
     """The machine, the 24-layer and the shipped table, one plot; `base` leads to the results."""
-    parts = [f"Measured on {caption(figures)}, by `make bench`; all of it in [the report]({base}/report.md)."]
+    parts = [
+        f"Measured on {caption(figures)}, by `make bench`; all of it in [the report]({base}/report.md).",
+        limits_line(figures),
+    ]
     titles = {DEEP: "24 layers, random weights, speed only", SHIPPED: "The shipped checkpoint"}
     for checkpoint, title in titles.items():
         if figures.section(checkpoint, "load"):

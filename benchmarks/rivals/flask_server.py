@@ -1,23 +1,13 @@
 """The Flask app under gunicorn, as a child process with the settings of one contestant."""
 
-import contextlib
 import os
-import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from benchmarks.errors import BenchmarkError
-from benchmarks.measure import processes
 from benchmarks.measure.machine import usable_cores
-from benchmarks.paths import ROOT
 from benchmarks.rivals import gunicorn_config
-from serving.processes import kill_group
-
-START_TIMEOUT_S = 180.0
+from benchmarks.rivals.child_server import ChildServer
 
 
 @dataclass(frozen=True)
@@ -42,67 +32,14 @@ def recommended(cores: int | None = None) -> FlaskSettings:
     return FlaskSettings(workers=2 * (cores or usable_cores()))
 
 
-class FlaskServer:
-    """A live gunicorn between `__enter__` and `__exit__`."""
+class FlaskServer(ChildServer):
+    """A live gunicorn; it is ready when every worker has loaded its models."""
+
+    name = "the Flask app"
 
     def __init__(self, checkpoint: Path, settings: FlaskSettings) -> None:
+        super().__init__()
         self.checkpoint, self.settings = checkpoint, settings
-        self.port = processes.free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int:
-        """The gunicorn master's process id.
-
-        Raises:
-            BenchmarkError: the server is not running.
-        """
-        if self._process is None:
-            raise BenchmarkError("the Flask app is not running: start it first")
-        return self._process.pid
-
-    def start(self) -> None:
-        """Launch gunicorn and wait until every worker has loaded its models."""
-        self.launch()
-        try:
-            processes.wait_until(self._all_ready, self.is_alive, START_TIMEOUT_S, "the Flask app")
-        except BaseException:
-            self.stop()
-            raise
-
-    def launch(self) -> None:
-        """Start gunicorn and return at once."""
-        self._log = tempfile.NamedTemporaryFile(mode="w", suffix=".log")  # noqa: SIM115 - closed by stop()
-        self._process = subprocess.Popen(
-            self._command(),
-            env=self._environment(),
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def stop(self) -> None:
-        """End gunicorn and its workers."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=10)
-            kill_group(process)
-            self._log.close()
 
     def _command(self) -> list[str]:
         settings = self.settings
@@ -123,10 +60,5 @@ class FlaskServer:
             settings["TORCH_THREADS"] = str(self.settings.torch_threads)
         return {**os.environ, **settings}
 
-    def is_alive(self) -> bool:
-        """Whether gunicorn's master runs."""
-        return self._process is not None and self._process.poll() is None
-
     def _all_ready(self) -> bool:
-        log = Path(self._log.name).read_text(encoding="utf-8", errors="replace")
-        return log.count(gunicorn_config.READY) >= self.settings.workers
+        return self.log().count(gunicorn_config.READY) >= self.settings.workers

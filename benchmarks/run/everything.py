@@ -38,8 +38,11 @@ Flask = dict[str, FlaskChoice]
 def run_everything(checkpoint: Path, settings: Settings, sections: Sections, progress: Progress) -> None:
     """Measure all sections, the 24-layer checkpoint first: the targets are read from it.
 
+    What fails costs its own rows or its own section (`Sections.failed`), and the run goes on.
+
     Raises:
-        BenchmarkError: something could not be started or failed under load; earlier sections stay saved.
+        BenchmarkError: there is nothing to measure: no perf_analyzer, no texts, a checkpoint that cannot be
+            exported.
     """
     began, cores, store = time.time(), machine.usable_cores(), sections.store
     whole = not sections.only or not store.data["run"]  # a part says nothing of the run that it amends
@@ -47,13 +50,15 @@ def run_everything(checkpoint: Path, settings: Settings, sections: Sections, pro
         store.describe_run(machine=machine.describe(), settings=settings.name, finished=False)
     fetch()
     sections.measure("peak", measure_peaks, cores, settings.peak_seconds)
-    deep = _stage(deep_checkpoint(checkpoint, progress), settings, progress)
-    shipped = _stage(checkpoint, settings, progress)
+    deep = _stage(deep_checkpoint(checkpoint, progress), settings, sections, progress)
+    shipped = _stage(checkpoint, settings, sections, progress)
     flask = _flask_settings(deep, sections, cores)
     if whole:
         store.describe_run(flask={key: choice.label for key, choice in flask.items()})
-    _measure_deep(deep, flask, sections, cores)
-    _measure_shipped(shipped, flask, sections, cores)
+    with sections.cost_only(f"{DEEP}.servers"):
+        _measure_deep(deep, flask, sections, cores)
+    with sections.cost_only(f"{SHIPPED}.servers"):
+        _measure_shipped(shipped, flask, sections, cores)
     if whole:
         store.describe_run(seconds=round(time.time() - began, 1), finished=True)
 
@@ -73,11 +78,10 @@ def deep_checkpoint(checkpoint: Path, progress: Progress) -> Path:
     return make_random_checkpoint(checkpoint, CACHE / f"random-{DEEP_LAYERS}-layers", DEEP_LAYERS)
 
 
-def _stage(checkpoint: Path, settings: Settings, progress: Progress) -> Stage:
+def _stage(checkpoint: Path, settings: Settings, sections: Sections, progress: Progress) -> Stage:
     progress(f"exporting {checkpoint.name}")
-    return Stage(
-        checkpoint, prepare(checkpoint), texts.read_texts(checkpoint, settings.texts), settings, progress
-    )
+    repository, read = prepare(checkpoint), texts.read_texts(checkpoint, settings.texts)
+    return Stage(checkpoint, repository, read, settings, progress, sections.failures)
 
 
 def _flask_settings(stage: Stage, sections: Sections, cores: int) -> Flask:

@@ -1,10 +1,11 @@
 """What every section needs to know: the checkpoint, how it is served, the texts, the sizes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.load.texts import Review, Texts
+from benchmarks.run.failures import Failures
 from benchmarks.run.settings import Settings
 
 Progress = Callable[[str], None]
@@ -19,6 +20,7 @@ class Stage:
     texts: Texts
     settings: Settings
     progress: Progress
+    failures: Failures = field(default_factory=Failures)
 
     @property
     def reviews(self) -> list[Review]:

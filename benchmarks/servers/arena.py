@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.errors import BenchmarkError
 from benchmarks.load.callers import Caller, flask_caller, padded_caller, triton_caller
 from benchmarks.rivals.flask_server import FlaskServer, FlaskSettings
 from benchmarks.servers import contestants as names
@@ -33,21 +34,31 @@ class Arena:
     checkpoint: Path
     contestants: dict[str, Contestant]
     triton: TritonServer
+    # Who did not start, and why.
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
 def open_arena(checkpoint: Path, repository: Path, flask: dict[str, FlaskChoice]) -> Iterator[Arena]:
-    """Start one Triton with ours and the padded rival, and one gunicorn a distinct Flask setting."""
+    """Start one Triton with ours and the padded rival, and one gunicorn a distinct Flask setting.
+
+    Raises:
+        ServingError: Triton did not start. A rival that does not is in `Arena.failed`.
+    """
     with ExitStack() as stack:
         triton = stack.enter_context(quiet_triton(repository))
-        found = triton_contestants(triton, checkpoint)
+        arena = Arena(checkpoint, triton_contestants(triton, checkpoint), triton)
         servers: dict[FlaskSettings, FlaskServer] = {}
         for key, choice in flask.items():
-            if choice.settings not in servers:
-                server = FlaskServer(checkpoint, choice.settings)
-                servers[choice.settings] = stack.enter_context(server)
-            found[key] = flask_contestant(key, servers[choice.settings], choice.fast)
-        yield Arena(checkpoint, found, triton)
+            try:
+                if choice.settings not in servers:
+                    server = FlaskServer(checkpoint, choice.settings)
+                    servers[choice.settings] = stack.enter_context(server)
+            except BenchmarkError as error:
+                arena.failed[key] = str(error)
+            else:
+                arena.contestants[key] = flask_contestant(key, servers[choice.settings], choice.fast)
+        yield arena
 
 
 def quiet_triton(repository: Path, models: tuple[str, ...] = ()) -> TritonServer:

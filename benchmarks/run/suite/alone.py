@@ -25,7 +25,11 @@ def measure_alone(stage: Stage, flask: dict[str, FlaskChoice], cores: int) -> li
     everybody = [*flask, PADDED, *OURS]
     few = [FLASK_BEST, PADDED, *OURS] if cores > 1 and stage.settings.one_core else []
     cases = [(cores, key) for key in everybody] + [(1, key) for key in few]
-    return [_measure(stage, key, flask.get(key), count) for count, key in cases]
+    rows = []
+    for count, key in cases:
+        with stage.failures.cost_only(key, f"alone on {count} cores"):
+            rows.append(_measure(stage, key, flask.get(key), count))
+    return rows
 
 
 def _measure(stage: Stage, key: str, choice: FlaskChoice | None, cores: int) -> dict:

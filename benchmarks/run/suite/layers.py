@@ -17,7 +17,11 @@ WINDOWS, COUNTED = 2, 0.7
 def measure_layers(stage: Stage, arena: Arena) -> dict[str, dict]:
     """Milliseconds a request by layer; `outside_runs` is the cores' share of time outside of runs."""
     url = arena.triton.metrics_url
-    return {key: _measure(stage, arena.contestants[key], url) for key in (PADDED, *OURS)}
+    found = {}
+    for key in (PADDED, *OURS):
+        with stage.failures.cost_only(key):
+            found[key] = _measure(stage, arena.contestants[key], url)
+    return found
 
 
 def _measure(stage: Stage, contestant: Contestant, metrics_url: str) -> dict:

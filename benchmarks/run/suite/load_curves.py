@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from benchmarks.load.closed_loop import closed_loop
+from benchmarks.load.closed_loop import LoadResult, closed_loop
 from benchmarks.run.stage import Stage
 from benchmarks.servers.arena import Arena
 from benchmarks.servers.contestants import (
@@ -12,6 +12,7 @@ from benchmarks.servers.contestants import (
     FLASK_RECOMMENDED,
     PADDED,
     PADDED_UNBATCHED,
+    Contestant,
 )
 
 # Where the curve would only repeat itself: workers that fight over the cores answer less than one review a
@@ -49,16 +50,31 @@ def _most_rounds(key: str, concurrency: int) -> float:
 
 
 def measure_load(stage: Stage, arena: Arena, rounds: dict[int, int]) -> list[dict]:
-    """One entry a window: contestant, round, and what `LoadResult.to_json` says."""
-    reviews = stage.reviews
-    for contestant in arena.contestants.values():
-        contestant.single([reviews[0].text])
+    """One entry a window: contestant, round, and what `LoadResult.to_json` says.
+
+    A contestant that fails keeps the windows that it had, and gets no more.
+    """
+    for key, why in arena.failed.items():
+        stage.failures.add(key, why)
+    for key, contestant in arena.contestants.items():
+        with stage.failures.cost_only(key, "the first request"):
+            contestant.single([stage.reviews[0].text])
     results = []
     for number, concurrency, key in plan(rounds, arena.contestants):
-        stage.progress(f"{key}, {concurrency} clients, round {number + 1}")
-        # Each round starts elsewhere in the texts, at the same place for every contestant.
-        start = 8 * (7 * number + concurrency) % len(reviews)
-        rotated = reviews[start:] + reviews[:start]
-        result = closed_loop(arena.contestants[key].single, rotated, concurrency, stage.settings.window)
-        results.append({"contestant": key, "round": number, **result.to_json()})
+        doing = f"{concurrency} clients, round {number + 1}"
+        if key in stage.failures:
+            continue
+        stage.progress(f"{key}, {doing}")
+        with stage.failures.cost_only(key, doing):
+            result = _window(stage, arena.contestants[key], concurrency, number)
+            results.append({"contestant": key, "round": number, **result.to_json()})
     return results
+
+
+def _window(stage: Stage, contestant: Contestant, concurrency: int, number: int) -> LoadResult:
+    # Each round starts elsewhere in the texts, at the same place for every contestant.
+    reviews = stage.reviews
+    start = 8 * (7 * number + concurrency) % len(reviews)
+    return closed_loop(
+        contestant.single, reviews[start:] + reviews[:start], concurrency, stage.settings.window
+    )

@@ -1,14 +1,18 @@
 """perf_analyzer's sweeps: closed loop, open loop with Poisson arrivals, HTTP and gRPC, three text lengths."""
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.load.texts import LENGTHS
+from benchmarks.load.callers import Caller, one_by_one
+from benchmarks.load.texts import LENGTHS, Review
 from benchmarks.perf_analyzer.command import Load, Protocol, run
 from benchmarks.run.stage import Stage
 from benchmarks.servers.arena import Arena
 from benchmarks.servers.contestants import OURS, PADDED, SENTIMENT, SENTIMENT_FAST
 
 PROTOCOLS: tuple[Protocol, ...] = ("http", "grpc")
+PROBES = 4
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,13 @@ class Case:
     load: Load
     protocol: Protocol = "http"
     length: str = "imdb"
+
+    @property
+    def label(self) -> str:
+        """Such as ``padded over http, worst texts, 8 clients``."""
+        load = self.load
+        offered = f"{load.concurrency} clients" if load.concurrency else f"{load.requests_per_second:g}/s"
+        return f"{self.model} over {self.protocol}, {self.length} texts, {offered}"
 
 
 def closed_loop_cases(concurrency: tuple[int, ...]) -> list[Case]:
@@ -45,15 +56,28 @@ def length_cases(concurrency: int) -> list[Case]:
 
 
 def measure_cases(stage: Stage, arena: Arena, cases: list[Case]) -> list[dict]:
-    """Run perf_analyzer on each case; one entry a case."""
-    return [_measure(stage, arena, case) for case in cases]
+    """Run perf_analyzer on each case; one entry a case, none for one that fails."""
+    rows = []
+    for case in cases:
+        stage.progress(f"perf_analyzer: {case.label}")
+        with stage.failures.cost_only(case.label):
+            rows.append(_measure(stage, arena, case))
+    return rows
 
 
 def _measure(stage: Stage, arena: Arena, case: Case) -> dict:
-    size = case.load.concurrency or f"{case.load.requests_per_second}/s"
-    stage.progress(f"perf_analyzer: {case.model} over {case.protocol}, {case.length} texts, {size}")
     triton = arena.triton
     url = triton.grpc_url if case.protocol == "grpc" else triton.http_url.removeprefix("http://")
     reviews = stage.texts.by_length[case.length]
-    measured = run(case.model, url, case.protocol, case.load, reviews, stage.settings.perf_window)
+    alone = seconds_alone(arena.contestants[case.model].single, reviews)
+    requests = case.load.requests_in(stage.settings.perf_window, alone)
+    measured = run(case.model, url, case.protocol, case.load, reviews, requests, alone)
     return {"length": case.length, "mean_tokens": stage.texts.mean_tokens(case.length), **measured.to_json()}
+
+
+def seconds_alone(caller: Caller, reviews: Sequence[Review]) -> float:
+    """Of one request when there are no others: the mean of a few, the first not counted."""
+    caller([reviews[0].text])
+    began = time.perf_counter()
+    one_by_one(caller, [review.text for review in reviews[:PROBES]])
+    return (time.perf_counter() - began) / PROBES

@@ -23,7 +23,7 @@ CASES = [
     for block in range(SPEC.get("blocks", 0))
     for query in QUERIES
     for contestant in contestants_of(query)
-    if query in SINGLES or block == 0
+    if (query in SINGLES or block == 0) and SPEC.get(contestant, True)
 ]
 
 

@@ -19,8 +19,13 @@ def measure_bulk(stage: Stage, arena: Arena, sizes: tuple[int, ...]) -> list[dic
     rows = []
     for size in sizes:
         for model in OURS:
+            if model in stage.failures:
+                continue
             stage.progress(f"bulk: {size} reviews through {model}")
-            with SentimentClient(address, model=model) as client:
+            with (
+                stage.failures.cost_only(model, f"{size} reviews"),
+                SentimentClient(address, model=model) as client,
+            ):
                 client.classify([reviews[0].text])
                 rows.append({"model": model, **_bulk(client, reviews[:size])})
     return rows
@@ -46,7 +51,12 @@ def measure_batch_sizes(stage: Stage, arena: Arena) -> list[dict]:
         for key in (PADDED, *OURS)
         if key != PADDED or size <= PADDED_ROWS
     ]
-    return [_batch(stage, arena, size, key) for size, key in cases]
+    rows = []
+    for size, key in cases:
+        if key not in stage.failures:
+            with stage.failures.cost_only(key, f"requests of {size} rows"):
+                rows.append(_batch(stage, arena, size, key))
+    return rows
 
 
 def _batch(stage: Stage, arena: Arena, size: int, key: str) -> dict:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,15 +26,20 @@ QUERIES = (
     "all_queries_on_basic_endpoint",
 )
 TIMEOUT_S = 900
+FAILED = re.compile(r"^FAILED .*\[(\w+)-(\w+)-\d+\] - (.*)$", re.MULTILINE)
 
 
 def measure_table(stage: Stage, arena: Arena) -> dict:
-    """Run the pytest file; rounds in seconds by query and contestant, and how many texts a query has."""
+    """Run the pytest file; rounds in seconds by query and contestant, and how many texts a query has.
+
+    Who fails a query has no rounds of it.
+    """
     spec = make_spec(stage, arena)
     with tempfile.TemporaryDirectory() as name:
         specification, report = Path(name) / "spec.json", Path(name) / "report.json"
         specification.write_text(json.dumps(spec), encoding="utf-8")
-        _run_pytest(specification, report)
+        for who, why in failures_in(_run_pytest(specification, report)):
+            stage.failures.add(who, why)
         rounds = merge_blocks(json.loads(report.read_text(encoding="utf-8")))
     return {"rounds": rounds, "sizes": {query: len(texts) for query, texts in spec["texts"].items()}}
 
@@ -49,7 +55,7 @@ def make_spec(stage: Stage, arena: Arena) -> dict:
     for query in QUERIES[len(SINGLES) :]:
         texts[query] = many if query.startswith("multiple") else everything
     return {
-        "flask": arena.contestants[FLASK_LATENCY].base_url,
+        "flask": flask.base_url if (flask := arena.contestants.get(FLASK_LATENCY)) else None,
         "triton": triton.removeprefix("http://"),
         "rounds": settings.table_rounds // settings.table_blocks,
         "blocks": settings.table_blocks,
@@ -77,10 +83,18 @@ def merge_blocks(report: dict) -> dict[str, dict[str, list[float]]]:
     return rounds
 
 
-def _run_pytest(specification: Path, report: Path) -> None:
+def failures_in(shown: str) -> list[tuple[str, str]]:
+    """Contestant and reason of each failed case, from pytest's summary."""
+    return [(who, f"{query}: {why}") for query, who, why in FAILED.findall(shown)]
+
+
+def _run_pytest(specification: Path, report: Path) -> str:
+    """What pytest printed; some of its cases may have failed."""
     command = [sys.executable, "-m", "pytest", str(TEST_FILE), "-q", "-p", "no:cacheprovider"]
     command += [f"--benchmark-json={report}", "--benchmark-save-data", "-o", f"timeout={TIMEOUT_S}"]
-    environment = {**os.environ, SPEC_VARIABLE: str(specification)}
+    # The summary's lines are cut at the terminal's width.
+    environment = {**os.environ, SPEC_VARIABLE: str(specification), "COLUMNS": "500"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if not report.is_file():
         raise BenchmarkError(f"pytest-benchmark failed: {done.stdout.strip()[-400:]}")
+    return done.stdout

@@ -36,7 +36,10 @@ def measure_grid(stage: Stage, cores: int) -> list[dict]:
     rows = []
     for settings in candidates(cores):
         stage.progress(f"Flask app, {settings.label}")
-        with FlaskServer(stage.checkpoint, settings) as server:
+        with (
+            stage.failures.cost_only(f"Flask app, {settings.label}"),
+            FlaskServer(stage.checkpoint, settings) as server,
+        ):
             rows += [_measure(stage, server, FlaskChoice(settings, fast)) for fast in (False, True)]
     return rows
 
@@ -55,15 +58,19 @@ def _measure(stage: Stage, server: FlaskServer, choice: FlaskChoice) -> dict:
 
 
 def choose(rows: list[dict], cores: int) -> dict[str, FlaskChoice]:
-    """The recommended setting; the winners by throughput and latency; the best one if bfloat16 were used."""
+    """The recommended setting; the winners by throughput and latency; the best one if bfloat16 were used.
+
+    Where nothing was measured, what usually wins.
+    """
     changed = [row for row in rows if row["fast"] and row["settings"]["fast_dtype"] == HALF]
     described = [row for row in rows if row not in changed]
-    return {
-        FLASK_RECOMMENDED: FlaskChoice(recommended(cores)),
-        FLASK_BEST: _choice_of(max(described, key=_throughput)),
-        FLASK_LATENCY: _choice_of(min(described, key=lambda row: row["p50_ms"])),
-        FLASK_BFLOAT16: _choice_of(max(changed, key=_throughput)),
-    }
+    chosen = default_choices(cores)
+    if described:
+        chosen[FLASK_BEST] = _choice_of(max(described, key=_throughput))
+        chosen[FLASK_LATENCY] = _choice_of(min(described, key=lambda row: row["p50_ms"]))
+    if changed:
+        chosen[FLASK_BFLOAT16] = _choice_of(max(changed, key=_throughput))
+    return chosen
 
 
 def _throughput(row: dict) -> float:

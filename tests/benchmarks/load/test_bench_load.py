@@ -1,9 +1,11 @@
+import socket
 import threading
 import time
 
 import pytest
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.load import callers
 from benchmarks.load.closed_loop import LoadResult, closed_loop
 from benchmarks.load.texts import Review
 
@@ -57,6 +59,16 @@ def test_a_failing_request_fails_the_run() -> None:
 
     with pytest.raises(BenchmarkError, match="no"):
         closed_loop(refuse, REVIEWS, concurrency=2, seconds=0.05)
+
+
+def test_a_server_that_says_nothing_is_asked_once(monkeypatch) -> None:
+    monkeypatch.setattr(callers, "TIMEOUT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        caller = callers.flask_caller(f"http://127.0.0.1:{silent.getsockname()[1]}", "single")
+        began = time.perf_counter()
+        with pytest.raises(BenchmarkError, match="timed out"):
+            closed_loop(caller, REVIEWS, concurrency=1, seconds=0.05)
+        assert time.perf_counter() - began < 1
 
 
 def test_result_survives_json() -> None:

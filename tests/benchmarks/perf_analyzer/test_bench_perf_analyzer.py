@@ -4,10 +4,12 @@ import subprocess
 import pytest
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.load.texts import Review
+from benchmarks.load.callers import triton_caller
+from benchmarks.load.texts import Review, long_review
 from benchmarks.perf_analyzer import command
 from benchmarks.perf_analyzer.fetch import environment, fetch, missing_library
 from benchmarks.perf_analyzer.results import parse_csv, parse_latencies
+from benchmarks.run.suite.perf import seconds_alone
 
 # What perf_analyzer 2.51.0 wrote for an ensemble.
 CSV = """\
@@ -30,6 +32,7 @@ PROFILE = {
         }
     ]
 }
+SLOW = [long_review()]
 REVIEWS = [Review("a good film", 5), Review("the worst story: no plot, bad acting", 12)]
 
 
@@ -78,14 +81,30 @@ def test_fetched_binary_runs(binary) -> None:
 )
 def test_real_texts_reach_the_live_server(binary, server, protocol, load) -> None:
     url = server.grpc_url if protocol == "grpc" else server.http_url.removeprefix("http://")
-    measured = command.run("sentiment", url, protocol, load, REVIEWS, window=0.5)
+    measured = command.run("sentiment", url, protocol, load, REVIEWS, requests=10, alone=0.01)
     assert measured.throughput > 0
     assert measured.latency_ms(50) <= measured.latency_ms(99)
     assert len(measured.latencies) >= 5
 
 
+def test_requests_that_outlast_any_second_are_waited_for(binary, server) -> None:
+    address, load = server.http_url.removeprefix("http://"), command.Load(concurrency=2)
+    alone = seconds_alone(triton_caller(server.http_url, "sentiment"), SLOW)
+    requests = load.requests_in(window=0.001, alone=alone)
+    measured = command.run("sentiment", address, "http", load, SLOW, requests, alone)
+    assert alone > 0.05, "the window of a millisecond would hold no request"
+    assert len(measured.latencies) >= command.PASSES * requests
+
+
+def test_a_window_has_two_requests_a_client_or_as_many_as_its_seconds_hold() -> None:
+    assert command.Load(concurrency=16).requests_in(window=1.0, alone=5.0) == 32
+    assert command.Load(concurrency=16).requests_in(window=1.0, alone=0.005) == 200
+    assert command.Load(requests_per_second=50.0).requests_in(window=2.0, alone=0.1) == 100
+    assert command.Load(requests_per_second=1.0).requests_in(window=1.0, alone=0.1) == command.FEWEST
+
+
 def test_unknown_model_is_one_line(binary, server) -> None:
     address = server.http_url.removeprefix("http://")
     with pytest.raises(BenchmarkError, match="perf_analyzer failed on nonsense") as failure:
-        command.run("nonsense", address, "http", command.Load(concurrency=1), REVIEWS, window=0.5)
+        command.run("nonsense", address, "http", command.Load(concurrency=1), REVIEWS, requests=2, alone=0.01)
     assert "\n" not in str(failure.value)

@@ -8,7 +8,7 @@ from benchmarks.report.figures import Figures
 from benchmarks.report.flask_table import flask_table
 from benchmarks.report.load_tables import shares_of_limit
 from benchmarks.report.markdown import cell, table
-from benchmarks.report.render import BEGIN, END, refresh_page, render
+from benchmarks.report.render import BEGIN, END, limits_line, refresh_page, render
 from benchmarks.report.targets import all_targets
 from benchmarks.run.store import Store
 from benchmarks.servers import contestants as names
@@ -126,6 +126,23 @@ def test_report_has_targets_tables_and_plots_and_is_rendered_again_from_disk(sto
     assert all((path.parent / name).stat().st_size > 10_000 for name in pictures)
     render(Store(path.parent).load())
     assert path.read_text(encoding="utf-8") == first
+
+
+def test_a_contestant_that_failed_has_a_row_that_says_why(store) -> None:
+    rows = [row for row in store.get("layers24.load") if row["contestant"] != names.PADDED]
+    why = {names.PADDED: "16 clients, round 1: it answered 500"}
+    store.put("layers24.load", rows, run="2024-01-01 00:00", seconds=1.0, failed=why)
+    shown = render(store).read_text(encoding="utf-8")
+    assert "| padded ONNX on Triton (failed: 16 clients, round 1: it answered 500) | - | - |" in shown
+    assert "| `layers24.load` | padded | 16 clients, round 1: it answered 500 |" in shown
+    assert "| at least 3x | -x | **miss** | not measured |" in shown
+
+
+def test_the_limits_stand_beside_the_instruction_set(store) -> None:
+    assert limits_line(Figures(store)) == (
+        "AVX2, int8 without VNNI (products in 16-bit steps), bf16 emulated in fp32. "
+        "Limits of products, measured: fp32 100 GFLOP/s, bf16 200 GFLOP/s, int8 400 GOP/s."
+    )
 
 
 def test_flask_table_compares_medians_and_quotes_the_published_row(store) -> None:

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from benchmarks.cli import app
 from benchmarks.errors import BenchmarkError
-from benchmarks.measure.machine import cpu_fields, describe, slug
+from benchmarks.measure.machine import cpu_fields, describe, instruction_set, slug
 from benchmarks.measure.peak import best_peak, measure_peaks
 from benchmarks.measure.processes import cores_used, memory_mib, on_cores, wait_until
 from benchmarks.run import everything
@@ -101,6 +101,26 @@ def test_unwanted_sections_come_from_the_store(tmp_path) -> None:
     assert saved == {"layers24.load": ["old"], "layers24.table": ["new"]}
 
 
+def test_a_section_that_fails_costs_only_itself(tmp_path) -> None:
+    sections = Sections(Store(tmp_path))
+    assert sections.measure("layers24.load", lambda: 1 / 0) is None
+    assert sections.measure("layers24.table", lambda: ["rows"]) == ["rows"]
+    assert sections.failed == {"layers24.load": {"layers24.load": "division by zero"}}
+    assert sections.store.data["measured"]["layers24.load"]["failed"] == sections.failed["layers24.load"]
+    assert sections.store.data["measured"]["layers24.table"]["failed"] == {}
+
+
+def test_a_failure_is_told_by_the_exit_code_after_the_report(tmp_path, monkeypatch) -> None:
+    def run(checkpoint, settings, sections, show) -> None:
+        sections.store.describe_run(machine=describe(), settings="quick", finished=True)
+        sections.measure("peak", lambda: 1 / 0)
+
+    monkeypatch.setattr(everything, "run_everything", run)
+    done = CliRunner().invoke(app, ["--quick", "--results", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "| `peak` | peak | division by zero |" in (tmp_path / "report.md").read_text()
+
+
 def test_a_run_measures_the_sections_that_can_be_named(tmp_path, monkeypatch) -> None:
     class Names(Sections):
         def measure(self, name: str, function, *arguments, **options) -> None:
@@ -122,6 +142,21 @@ def test_a_section_that_does_not_exist_is_refused() -> None:
     assert done.exit_code == 1
     with pytest.raises(BenchmarkError, match="no section is called nothing; there are peak, flask_grid"):
         everything.check_sections(["peak", "nothing"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["avx2"], "AVX2, int8 without VNNI (products in 16-bit steps), bf16 emulated in fp32"),
+        (["avx2", "avx_vnni"], "AVX2, int8 with VNNI, bf16 emulated in fp32"),
+        (
+            ["avx2", "avx512f", "avx512_vnni", "avx512_bf16"],
+            "AVX-512, int8 with VNNI, bf16 in hardware",
+        ),
+    ],
+)
+def test_instruction_sets_say_what_int8_and_bf16_run_on(flags, told) -> None:
+    assert instruction_set(flags) == told
 
 
 def test_machine_is_named_by_its_processor_only() -> None:
