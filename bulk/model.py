@@ -12,8 +12,8 @@ from bulk.scores import Answer
 from export.errors import PublishError
 from export.publishing.generator import TOKENIZER
 from export.publishing.pins import pinned_versions, read_config, step_models
-from export.publishing.signature import MANIFEST, read_signature
-from export.publishing.staleness import read_manifest
+from export.publishing.signature import read_signature
+from export.publishing.staleness import MANIFEST, read_manifest
 from serving.onnxruntime_backend.settings import Settings, parse_settings
 
 

@@ -15,18 +15,30 @@ from benchmarks.load import texts
 from clients.tensors import read_batch_size
 from export.checkpoint.config import ModelConfig
 from export.checkpoint.problem_types import MULTI, SINGLE, outputs
+from export.checkpoint.reading import GOLDEN_FILE
+from export.checkpoint.weights import RANGES_FILE
 from export.gate.truth import read_truth
 from export.graph import windows
 from export.graph.packing import INPUT_IDS, ITEM_LENGTHS
 from export.precision import tensor_ranges
 from export.publishing.generator import configurations
+from export.publishing.publish import MODEL_FILE, WINDOWS_FILE
+from model_repository.mobilebert_tokenizer import tokenization
 from model_repository.mobilebert_tokenizer.tokenization import ONE_WINDOW, TextLimits, Tokens
-from training import long_texts, ranges
+from serving.onnxruntime_backend.settings import parse_settings
+from serving.repository import ARTEFACTS
+from training import golden, long_texts, ranges
 from training.labels import LabelColumn
 
 ROOT = Path(__file__).parents[1]
 ENSEMBLES = ("sentiment", "sentiment_fast")
 MODELS = ("mobilebert_fp32", "mobilebert_fp16", "mobilebert_int8")
+
+
+def test_files_have_the_same_names_where_they_are_written_and_read() -> None:
+    assert (golden.GOLDEN_FILE, ranges.RANGES_FILE) == (GOLDEN_FILE, RANGES_FILE)
+    assert tokenization.WINDOWS_FILE == WINDOWS_FILE
+    assert parse_settings({"name": "any"}).filename == ARTEFACTS["onnxruntime"] == MODEL_FILE
 
 
 def test_quantiles_are_written_and_read_alike() -> None:

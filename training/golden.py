@@ -28,6 +28,7 @@ from transformers import (
 import durable
 from training.long_texts import MAX_TOKENS, mean_logits, windows
 
+GOLDEN_FILE = "golden.jsonl"
 TEXTS = Path(__file__).with_name("golden_texts.jsonl")
 
 
@@ -62,7 +63,7 @@ def write_golden(checkpoint: Path) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     records = [golden_record(item["name"], item["text"], model, tokenizer) for item in golden_texts()]
     lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    return durable.write_text(checkpoint / "golden.jsonl", lines)
+    return durable.write_text(checkpoint / GOLDEN_FILE, lines)
 
 
 if __name__ == "__main__":

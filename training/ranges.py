@@ -27,6 +27,7 @@ from transformers.models.mobilebert.modeling_mobilebert import NoNorm
 
 import durable
 
+RANGES_FILE = "activation_ranges.safetensors"
 QUANTILES = (0, 0.0001, 0.001, 0.5, 0.999, 0.9999, 1)
 MODULES_PER_PASS = 32
 SORTED_TOKENS = 20_000
@@ -101,7 +102,7 @@ def _quantiles(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def write_ranges(checkpoint: Path, ranges: Ranges, tokens: int) -> Path:
     """Write `checkpoint`/activation_ranges.safetensors. Returns its path."""
-    path = checkpoint / "activation_ranges.safetensors"
+    path = checkpoint / RANGES_FILE
     metadata = {"quantiles": json.dumps(list(QUANTILES)), "tokens": str(tokens)}
     with durable.replacing(path) as beside:
         save_file(ranges, beside, metadata=metadata)

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.paths import imdb_folder
+from export.checkpoint.reading import GOLDEN_FILE
 
 POSITIONS = 512  # tokens of a text, at most: what contestants that read no second window see
 LENGTHS = ("short", "imdb", "worst")
@@ -154,7 +155,7 @@ def _imdb(folder: Path, count: int, split: str = "test") -> tuple[list[str], lis
 
 
 def _shipped(checkpoint: Path, count: int) -> tuple[list[str], list[int | None]]:
-    path = checkpoint / "golden.jsonl"
+    path = checkpoint / GOLDEN_FILE
     if not path.is_file():
         raise BenchmarkError(
             "no texts: set IMDB_DATA to IMDB's folder, or take a checkpoint with golden.jsonl"

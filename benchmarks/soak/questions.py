@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.errors import BenchmarkError
+from export.checkpoint.reading import GOLDEN_FILE
 
 TOLERANCE = 1e-4  # of a probability: fp32 sums in another order, alone and in company
 LONGEST_LIST = 8
@@ -70,7 +71,7 @@ def shipped_texts(checkpoint: Path) -> dict[str, np.ndarray]:
 
     Raises BenchmarkError where the checkpoint has none.
     """
-    path = checkpoint / "golden.jsonl"
+    path = checkpoint / GOLDEN_FILE
     if not path.is_file():
         raise BenchmarkError(f"{path} is missing: name a checkpoint with golden texts")
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -30,11 +30,12 @@ from export.checkpoint.untrusted import (
     read_json,
     read_text,
 )
-from export.checkpoint.weights import open_weights, read_tensors, read_weights, weight_files
+from export.checkpoint.weights import RANGES_FILE, open_weights, read_tensors, read_weights, weight_files
 from export.errors import CheckpointError
 
 _CONFIG = "config.json"
-_OPTIONAL_FILES = ("golden.jsonl", "activation_ranges.safetensors")
+GOLDEN_FILE = "golden.jsonl"
+_OPTIONAL_FILES = (GOLDEN_FILE, RANGES_FILE)
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         folder=folder,
         config=config,
         weights=read_weights(weights, config),
-        golden=_read_golden(member(folder, "golden.jsonl"), config),
-        ranges=_read_ranges(member(folder, "activation_ranges.safetensors")),
+        golden=_read_golden(member(folder, GOLDEN_FILE), config),
+        ranges=_read_ranges(member(folder, RANGES_FILE)),
         tokenizer_json=tokenizer,
         unk_token_id=_unk_token_id(tokenizer, config),
         sha256=checkpoint_hash(folder),

@@ -24,8 +24,9 @@ from export.checkpoint.untrusted import MAX_INDEX_BYTES, member, members, read_j
 from export.errors import CheckpointError
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+RANGES_FILE = "activation_ranges.safetensors"
 # Safetensors files that are no weights of a model.
-_OTHERS = {"activation_ranges.safetensors", "adapter_model.safetensors"}
+_OTHERS = {RANGES_FILE, "adapter_model.safetensors"}
 _ANCHOR = "embeddings.word_embeddings.weight"
 _CONVERT = (
     "`.venv/dev/bin/python -m training.convert {folder}` writes {weights} without running the pickle's code"

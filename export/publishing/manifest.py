@@ -14,6 +14,7 @@ from typing import Any
 from onnx import ModelProto
 
 from export.gate.check import Report
+from export.publishing.staleness import MANIFEST
 
 Manifest = Mapping[str, Any]
 
@@ -35,7 +36,7 @@ def describe(name: str, model: ModelProto, report: Report | None) -> dict[str, A
 
 def published(repository: Path) -> Iterator[Manifest]:
     """Manifests of all models and versions of a repository, newest version first."""
-    paths = repository.glob("*/[0-9]*/manifest.json")
+    paths = repository.glob(f"*/[0-9]*/{MANIFEST}")
     for path in sorted(paths, key=lambda path: (-int(path.parent.name), path.parents[1].name)):
         try:
             yield {**json.loads(path.read_text(encoding="utf-8")), "version": int(path.parent.name)}

@@ -22,6 +22,7 @@ from export.publishing.generator import TOKENIZER
 from export.publishing.pins import step_models
 from export.publishing.seeding import seed
 from export.publishing.signature import as_manifest, described_models, signature_of
+from export.publishing.staleness import MANIFEST
 from export.publishing.turning import turn_all
 from export.publishing.versions import (
     ensembles,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from export.publishing.model_control import ExplicitServer
 
+MODEL_FILE, WINDOWS_FILE = "model.onnx", "windows.json"
 _STAGING = ".staging"
 
 
@@ -94,15 +96,15 @@ def _stage_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     staging = _fresh(folder / _STAGING)
     (staging / "tokenizer.json").write_bytes(checkpoint.tokenizer_json)
     windows = Windows(checkpoint.config.max_position_embeddings)
-    (staging / "windows.json").write_text(json.dumps(windows.as_read()) + "\n", encoding="utf-8")
+    (staging / WINDOWS_FILE).write_text(json.dumps(windows.as_read()) + "\n", encoding="utf-8")
     for source in folder.glob("*.py"):
         shutil.copy(source, staging)
 
 
 def _stage_model(folder: Path, model: "ModelProto", manifest: Mapping[str, Any]) -> None:
     staging = _fresh(folder / _STAGING)
-    (staging / "model.onnx").write_bytes(model.SerializeToString())
-    (staging / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    (staging / MODEL_FILE).write_bytes(model.SerializeToString())
+    (staging / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 def _fresh(folder: Path) -> Path:

@@ -19,8 +19,9 @@ import durable
 from export.checkpoint.config import ModelConfig
 from export.checkpoint.problem_types import MULTI, REGRESSION, SINGLE, outputs, scores_output
 from export.publishing.pins import LABELS_FILE, config_text, read_config, replace_text
+from export.publishing.staleness import MANIFEST
 
-KEY, MANIFEST = "signature", "manifest.json"
+KEY = "signature"
 # Outputs that come from another step than the model, and stay whatever the model is.
 _TOKENIZERS = ("num_tokens", "num_windows", "truncated")
 

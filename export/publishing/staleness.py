@@ -9,6 +9,7 @@ from typing import Any
 from export.checkpoint.reading import checkpoint_hash
 
 Fingerprint = Mapping[str, str]
+MANIFEST = "manifest.json"
 
 # The whole of export/ decides what an export writes.
 SOURCES = Path(__file__).parents[1]
@@ -38,9 +39,7 @@ def is_current(repository: Path, models: Iterable[str], wanted: Fingerprint) -> 
     matching = [
         version
         for version in candidates
-        if all(
-            matches(read_manifest(repository / name / version / "manifest.json"), wanted) for name in models
-        )
+        if all(matches(read_manifest(repository / name / version / MANIFEST), wanted) for name in models)
     ]
     return bool(matching) and _ensembles_complete(repository, models)
 
@@ -52,7 +51,7 @@ def served_manifest(repository: Path, models: Iterable[str]) -> Mapping[str, Any
 
     version = max(served(repository).values(), default=0)
     for name in models:
-        if manifest := read_manifest(repository / name / str(version) / "manifest.json"):
+        if manifest := read_manifest(repository / name / str(version) / MANIFEST):
             return {**manifest, "version": version}
     return {}
 

@@ -35,6 +35,7 @@ class TextError(ValueError):
 
 
 END, HEAD_TAIL = "end", "head_tail"
+WINDOWS_FILE = "windows.json"
 # The model of a version without windows.json reads so many tokens, and no second window.
 ONE_WINDOW = {"positions": 512, "max_tokens": 512}
 
@@ -82,7 +83,7 @@ def load_limits(folder: Path, parameters: Mapping[str, str]) -> TextLimits:
 
     Raises ValueError for a parameter that makes no sense.
     """
-    path = folder / "windows.json"
+    path = folder / WINDOWS_FILE
     model = json.loads(path.read_text(encoding="utf-8")) if path.exists() else ONE_WINDOW
     limits = TextLimits(
         max_tokens=min(int(parameters["max_tokens"]), model["max_tokens"]),

@@ -3,16 +3,20 @@
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import requests
 import typer
 
+from clients import submit_cli
 from export.publishing.generator import configurations
 from gateway.settings import Settings
 from serving.__main__ import app
 from serving.launcher import TritonServer
+from serving.onnxruntime_backend import limits, session
+from serving.onnxruntime_backend.settings import parse_settings
 from tests.gateway.running import gateway_process
 from website.reference import ROOT
 
@@ -149,3 +153,41 @@ def test_the_configuration_has_the_models_parameters(heading: str, models: list[
         known = {name: each.string_value for name, each in parameters.items()}
         assert {name: known.get(name) for name in documented} == documented
         assert known.keys() - documented.keys() <= {"enable_mem_pattern"}
+
+
+def test_the_configuration_has_every_variable_of_submit_with_its_default() -> None:
+    command = typer.main.get_command(submit_cli.app)
+    known = {each.envvar: str(each.default or "") for each in command.params if each.envvar}
+    assert {name: cells[0] for name, cells in rows(section("The client")).items()} == known
+
+
+class Asked(dict[str, str]):
+    """Parameters of a model that note which ones the backend looks for; all of them are there, and are 1."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def get(self, key: str, default: object = None) -> str:  # type: ignore[override]
+        return self[key]
+
+    def __contains__(self, key: object) -> bool:
+        self.names.add(str(key))
+        return True
+
+    def __getitem__(self, key: str) -> str:
+        self.names.add(key)
+        return "0.5" if key == "background_share" else "1"
+
+
+def test_the_configuration_has_every_parameter_that_the_backend_reads() -> None:
+    asked = Asked()
+    settings = replace(parse_settings({"name": "any"}), parameters=asked)
+    session.session_options(settings, threads=1)
+    session.intra_op_threads(settings, cores=1)
+    session.lanes(settings, threads=1, path=Path(), memory=1e9)
+    session.run_options(settings)
+    of_sessions = set(asked.names)
+    limits.read_limits(settings)
+    named = re.findall(r"`([\w.]+)`", section("ONNX Runtime"))
+    assert set(named) == of_sessions
+    assert set(rows(section("The queue"))) == asked.names - of_sessions
