@@ -30,16 +30,16 @@ READY_POLL = 0.2
 
 
 class AsyncSentimentClient:
-    """Classifies texts from asyncio; any number of tasks of one event loop may share it.
+    """Classifies texts from asyncio. Any number of tasks of one event loop may share a client.
 
         async with AsyncSentimentClient("127.0.0.1:8001", protocol="grpc") as client:
             sentiments = await client.classify(texts)
 
     url: "host", "host:port" or "scheme://host:port"; https:// and grpcs:// speak TLS. Default: 127.0.0.1.
     model: the ensemble to ask. headers: sent with every request, for a proxy that wants a token.
-    background: this work gives way to the work of others that waits on the server.
-    only_loop: no other event loop of this process speaks gRPC, as in an asyncio service; a gRPC request then
-    takes less processor time.
+    background: the server prefers the requests of others.
+    only_loop: set it where no other event loop of this process speaks gRPC, as in an asyncio service. A gRPC
+    request then takes less processor time.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class AsyncSentimentClient:
         self._closed = False
 
     async def classify(self, texts: Iterable[str], traceparent: str = "") -> list[Sentiment]:
-        """One sentiment a text, in the order of the texts; they travel in parallel batches.
+        """One sentiment for each text, in the order of the texts. Several requests are sent at a time.
 
-        traceparent: a W3C trace context; a server that traces adds its spans to it.
+        traceparent: a W3C trace context. A server that traces adds its spans to it.
         Raises TypeError for anything that is not a list of str, InvalidText for a text that is refused (the
         first one), ServerUnavailable (or its child ServerBusy) when retries did not help, RequestTimeout,
         ModelNotFound, UnsuitableModel, or ServerError.
@@ -135,7 +135,7 @@ class AsyncSentimentClient:
         return Pipeline(self._batch_size, self.limits.batch_bytes, self.limits.window)
 
     async def connect(self) -> None:
-        """Checks, without retries, that the server is there and the model fits; no need to call it."""
+        """Checks, without retries, that the server is there and the model fits. Calling it is optional."""
         config = await self._attempt(lambda pool: pool.model_config(self.model, self._timeout))
         self._batch_size = self.limits.batch_size or read_batch_size(config)
 
@@ -206,7 +206,7 @@ class AsyncSentimentClient:
                     return await self._attempt(call, timeout)
             except SentimentError as error:
                 delay = attempts.delay_after(error)
-                # Of a server that is down the circuit decides when the next request goes.
+                # While the server is down, the circuit decides when the next request goes.
                 if not is_down(error):
                     await asyncio.sleep(delay)
 

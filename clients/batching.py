@@ -1,4 +1,4 @@
-"""Which texts travel together."""
+"""Which texts go into one request."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

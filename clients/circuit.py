@@ -1,8 +1,8 @@
 """A back-off that all requests of a client share while the server is dead.
 
-One request at a time tries the server, after a delay that grows; the others wait for its word. So a server
-that is down sees one attempt every second or two instead of one from every caller, and nobody who waits keeps
-a place among the requests in flight. https://learn.microsoft.com/azure/architecture/patterns/circuit-breaker
+One request at a time tries the server, after a delay that grows; the others wait for its result. So a server
+that is down gets one attempt every second or two instead of one from every caller. A request that waits takes
+no place among the requests in flight. https://learn.microsoft.com/azure/architecture/patterns/circuit-breaker
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from .retry import backoff_bound
 
 
 class Circuit:
-    """Belongs to one event loop. error: the last word of a server that is down, None while it answers."""
+    """Belongs to one event loop. error: why the server is thought to be down; None while it answers."""
 
     def __init__(self, uniform: Callable[[float, float], float] = random.uniform) -> None:
         self.error: SentimentError | None = None
@@ -68,5 +68,5 @@ class Circuit:
 
 
 def is_down(error: SentimentError) -> bool:
-    """Whether nobody answered who could know better. A refusal for overload is an answer."""
+    """Whether the error means that the server is down. A refusal for overload does not: that is an answer."""
     return isinstance(error, ServerUnavailable) and error.retryable and not isinstance(error, ServerBusy)

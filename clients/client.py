@@ -46,9 +46,9 @@ class SentimentClient:
         weakref.finalize(self, background_loop.close_later, self._client.close)
 
     def classify(self, texts: Iterable[str], traceparent: str = "") -> list[Sentiment]:
-        """One sentiment a text, in the order of the texts; they travel in parallel batches.
+        """One sentiment for each text, in the order of the texts. Several requests are sent at a time.
 
-        traceparent: a W3C trace context; a server that traces adds its spans to it.
+        traceparent: a W3C trace context. A server that traces adds its spans to it.
         Raises TypeError for anything that is not a list of str, InvalidText for a text that is refused (the
         first one), ServerUnavailable (or its child ServerBusy) when retries did not help, RequestTimeout,
         ModelNotFound, UnsuitableModel, or ServerError.
@@ -86,7 +86,7 @@ class SentimentClient:
         return TaskClient(self._gateway).submit(texts_or_file, self._client.model, text_column)
 
     def connect(self) -> None:
-        """Checks, without retries, that the server is there and the model fits; no need to call it."""
+        """Checks, without retries, that the server is there and the model fits. Calling it is optional."""
         background_loop.run(self._client.connect())
 
     def wait_until_ready(self, timeout: float = 60.0) -> None:

@@ -23,7 +23,7 @@ def exit_codes(*others: type[Exception]) -> Iterator[None]:
         _leave_a_stalled_reader()
         fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # The reader (head, say) has enough. What is still buffered must not fail again at exit.
+        # The reader has closed the pipe (`head` does). What is still buffered must not fail again at exit.
         _discard_output()
         raise typer.Exit(BROKEN_PIPE) from None
     except (SentimentError, ValueError) as error:

@@ -23,13 +23,13 @@ START_IT = "start it with `make serve`, or name another one by its URL"
 UNAVAILABLE = {"502", "503", "504", "StatusCode.UNAVAILABLE", "StatusCode.RESOURCE_EXHAUSTED"}
 REFUSED = {"400", "413", "StatusCode.INVALID_ARGUMENT"}
 TOO_MANY = {"429"}
-# What the tokenizer says of a text, by its row in the request, behind the ensemble's own words. A page of a
-# proxy is no such message, whatever it says.
+# The tokenizer's message about one text, named by its row in the request. The ensemble puts its own words
+# before it. A proxy's HTML page does not match.
 NAMES_A_TEXT = re.compile(r"^(?:[^<>{}]{0,80}[:,] )?text (?P<row>\d+) (?P<reason>(?:has|is) .*)")
 QUEUE_FULL = re.compile(r"exceeds maximum queue size|timeout expired|the server is busy:", re.IGNORECASE)
 TRY_AGAIN = re.compile(r"try again in (?P<seconds>\d+(?:\.\d+)?) s\b")
 DEADLINE_PASSED = re.compile(r"the deadline of .* s passed before an answer was ready")
-# Until the launcher has restarted the server whose process died, Triton answers 400 or INTERNAL with this.
+# When a model's process has died, Triton answers 400 or INTERNAL with this until the launcher restarts it.
 DEAD_PROCESS = re.compile(r"stub process .* is not healthy", re.IGNORECASE)
 NO_MODEL = re.compile(r"unknown model|model.* is not found|no available versions", re.IGNORECASE)
 NO_LISTENER = re.compile(r"connection refused", re.IGNORECASE)
@@ -41,7 +41,8 @@ LONGEST_MESSAGE = 300
 def translate(error: Exception, endpoint: Endpoint, model: str, timeout: float) -> SentimentError:
     """The typed form of any exception that a request to Triton can end with.
 
-    The index of an InvalidText is the row in the request; only the caller knows the text's place in his list.
+    The index of an InvalidText is the row in the request. The caller turns it into the place in the whole
+    list.
     """
     if isinstance(error, SentimentError):
         return error

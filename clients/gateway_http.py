@@ -46,7 +46,7 @@ class GatewayHttp:
         return background_loop.run(self._retrying(send, deadline))
 
     def lines(self, path: str, after: int) -> Iterator[Any]:
-        """The JSON lines of results, taken up after the last one where the connection breaks."""
+        """The JSON lines of results. If the connection breaks, reading goes on after the last line."""
         attempts = Attempts(self._limits.deadline)
         while True:
             lists = self._line_lists(path, after)

@@ -1,8 +1,8 @@
 """Triton over gRPC, through tritonclient's callbacks.
 
-Not through tritonclient.grpc.aio: gRPC's asyncio support has one completion queue for the whole process, so
-event loops in two threads wake each other up and log an exception each time, and one that has ended goes on
-being called (https://github.com/grpc/grpc/issues/25364). The callback interface is thread-safe. A process
+Not through tritonclient.grpc.aio: gRPC's asyncio support has one completion queue for the whole process. So
+event loops in two threads wake each other up, and log an exception each time; a loop that has ended is still
+called (https://github.com/grpc/grpc/issues/25364). The callback interface is thread-safe. A process
 with one event loop may use grpc_aio_transport.py, which is faster.
 """
 
@@ -19,8 +19,8 @@ from .sentiment import Sentiment
 from .tensors import INPUT, read_sentiments, text_tensor
 
 T = TypeVar("T")
-# Triton bounds the size of messages itself. Reconnecting must not lag minutes behind a server that restarted.
-# Without a pool of its own, a client made after a fork would get the connection that the parent speaks on.
+# Triton bounds the size of messages itself. After a restart of the server, gRPC's own back-off could wait
+# minutes. Without a pool of its own, a client made after a fork would use the connection of its parent.
 CHANNEL = [
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_send_message_length", -1),

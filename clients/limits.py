@@ -12,8 +12,8 @@ class Limits:
         attempt starts; 0 turns retries off.
     batch_size: texts in a request; None reads the model's max_batch_size from the server.
     batch_bytes: UTF-8 bytes of text in a request, unless a single text has more. The default is some 4,000
-        tokens. The server merges requests into larger batches by itself, so larger requests gain little, and
-        their short texts wait for the long ones.
+        tokens. The server merges requests by itself, so larger ones gain little, and their short texts
+        wait for the long ones.
     max_in_flight: requests on their way at the same time, over all threads or tasks that use the client. A
         request that waits to be tried again is not on its way.
     window: texts that bulk scoring holds while it sorts them by length; at most three windows are in memory.

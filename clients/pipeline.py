@@ -1,6 +1,6 @@
 """The state of one bulk run: windows of texts go in, batches come out, answers leave in their order.
 
-It performs no input or output and knows neither threads nor tasks, so both clients drive the same one.
+It does no input or output, and starts no threads or tasks. So both clients can use it.
 """
 
 from collections import deque

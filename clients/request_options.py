@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RequestOptions:
-    """timeout: seconds, after which nobody waits for the answer and the server may drop the request.
+    """timeout: seconds after which nobody waits for the answer; the server may drop the request then.
     request_id: for the server's log and traces. background: gives way to other work that waits.
     traceparent: the W3C trace context that the server's spans belong to.
     """

@@ -4,8 +4,9 @@ Full jitter (a uniform delay between nothing and the exponential bound) spreads 
 better than a fixed delay with noise: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 Every request may be repeated safely: classifying a text changes nothing on the server.
 
-No library: tenacity has the jitter, but not the rest. The deadline holds for the wait before the first
-attempt too, a server may ask for more (Retry-After), and requests to a dead one share a back-off (`circuit`).
+Why no library: tenacity has the jitter, but not the rest. Here the deadline includes the wait before the
+first attempt, a server may ask for a longer wait (Retry-After), and requests to a dead server share one
+back-off (`circuit`).
 """
 
 import random

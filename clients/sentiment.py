@@ -31,7 +31,7 @@ class Sentiment:
     num_windows: int = 1
 
     def above(self, threshold: float, names: Sequence[str]) -> tuple[str, ...]:
-        """Of `names`, the model's labels in their order (`client.labels()`), those this probable or more."""
+        """The labels of at least this probability. `names`: the model's labels, `client.labels()`."""
         pairs = zip(names, self.probabilities, strict=True)
         return tuple(name for name, probability in pairs if probability >= threshold)
 

@@ -1,7 +1,7 @@
 """Where texts come from: lists, iterators, asynchronous iterators; all of them become windows of texts.
 
-A window goes on when it is full, or when its first text has waited for `seconds`: a source that brings a text
-every now and then gets its answers now and then, not all at its end.
+A window is sent when it is full, or when its first text has waited for `seconds`. So a slow source gets
+answers while it goes on, not all at its end.
 """
 
 import asyncio

@@ -118,7 +118,7 @@ class Task:
         self._path = f"/v1/tasks/{name}"
 
     def status(self) -> TaskStatus:
-        """Where it stands now."""
+        """The task's state now."""
         return _status(self._http.json("GET", self._path))
 
     def wait(self, progress: bool = False, timeout: float | None = None) -> TaskStatus:
@@ -143,9 +143,9 @@ class Task:
         return found
 
     def results(self, after: int = -1) -> Iterator[TaskResult]:
-        """The results in the order of the texts, of a running task those so far; only those after an index.
+        """The results behind index `after`, in the order of the texts. A running task gives those so far.
 
-        A connection that breaks is taken up where it broke.
+        If the connection breaks, reading goes on where it broke.
         """
         for value in self._http.lines(f"{self._path}/results", after):
             yield TaskResult(

@@ -27,7 +27,7 @@ def read_sentiments(output: Callable[[str], np.ndarray | None], rows: int) -> li
     """
     scores = "values" if output("values") is not None else "probabilities"
     columns = {name: _rows(name, output(name), rows) for name in (*REQUIRED, scores)}
-    windows = output("num_windows")  # which older servers lack: they read one
+    windows = output("num_windows")  # older servers have none: they read one window
     windows = np.ones((rows, 1), np.int32) if windows is None else _rows("num_windows", windows, rows)
     labels = None if output("labels") is None else _rows("labels", output("labels"), rows)
     return [

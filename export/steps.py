@@ -41,9 +41,9 @@ def export_checkpoint(
     server: ExplicitServer | None = None,
     remark: Announce = lambda note: None,
 ) -> tuple[int, list[Exported]]:
-    """Export `folder` into `repository`; `announce` hears what is being done.
-    `remark` hears what of the checkpoint was read otherwise than it lies in its folder, and which
-    configurations did not follow their template because somebody edited them.
+    """Export `folder` into `repository`; `announce` is called with what is being done.
+    `remark` is called with the notes of the checkpoint, and with configurations that did not follow their
+    template because somebody edited them.
 
     `server`: one in explicit mode, to be told what to load.
 

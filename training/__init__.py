@@ -2,5 +2,5 @@
 
 Open `finetune.py` (steps: `fitting`) or `distill.py` (steps: `distilling`, `losses`, `loops`, `student`,
 `teachers`). `tables/`, `data` and `labels` read what people train on; `corpus` and `long_texts` cut texts;
-`checkpoint` writes the folder, `golden` and `ranges` the two files in it that only `export` reads.
+`checkpoint` writes the folder. `golden` and `ranges` write the two files in it that only `export` reads.
 """

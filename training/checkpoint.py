@@ -43,7 +43,7 @@ class Evaluation:
     regression: bool = False
 
     def report(self, logits: Logits) -> dict[str, Any]:
-        """What `logits` [n, labels] are worth."""
+        """Every figure of metrics.json for `logits` [n, labels]."""
         if self.regression:
             return evaluate_values(logits, self.labels, self.label_names)
         return evaluate(logits, self.labels, self.lengths, self.label_names)
@@ -58,7 +58,7 @@ def as_stored(model: PreTrainedModel, half: bool) -> PreTrainedModel:
 def storage_report(
     full: Logits, stored: Logits, labels: NDArray[Any], regression: bool = False
 ) -> dict[str, float]:
-    """What rounding the weights cost: F1 (R2) before and after, agreement of labels, largest difference."""
+    """What half precision cost: F1 (R2) before and after, agreement of labels, largest difference."""
     difference = float(np.abs(full - stored).max())
     if regression:
         scores = {"r2_float32": explained(full, labels), "r2_float16": explained(stored, labels)}
@@ -86,7 +86,7 @@ def write_checkpoint(
     card: Callable[[Mapping[str, Any]], str],
     half: bool,
 ) -> tuple[dict[str, Any], Logits]:
-    """Write the folder `path`; return the content of its metrics.json and the logits that it reports on.
+    """Write the folder `path`. Return the content of its metrics.json, and the logits behind its figures.
 
     `predict` gives a model's logits of the chosen rows of `evaluation`; the weights are those stored. The
     cost of half precision is measured on some 2,000 rows.
@@ -98,7 +98,7 @@ def write_checkpoint(
     report = evaluation.report(logits)
     content = {**metrics, "evaluated_on": evaluation.name, "report": report}
     if half:
-        sample = rows[:: max(1, len(rows) // STORAGE_SAMPLE)]  # spaced: a file may be sorted by label
+        sample = rows[:: max(1, len(rows) // STORAGE_SAMPLE)]  # evenly spaced: a file may be sorted by label
         full = predict(as_stored(model, half=False), sample)
         content["float16_storage"] = storage_report(
             full, logits[sample], evaluation.labels[sample], evaluation.regression
@@ -115,7 +115,7 @@ def write_checkpoint(
         durable.write_text(folder / "metrics.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         durable.write_text(folder / "README.md", card(content))
         for file in folder.iterdir():
-            file.chmod(0o644)  # safetensors writes for its owner alone
+            file.chmod(0o644)  # safetensors lets only the owner read its file
     return content, logits
 
 
@@ -123,7 +123,7 @@ def _save_weights(
     folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, half: bool
 ) -> None:
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:  # padding and truncation belong to a call, not to the vocabulary
+    if backend is not None:  # a call decides on padding and truncation, not the file
         backend.no_padding()
         backend.no_truncation()
     tokenizer.save_pretrained(folder)

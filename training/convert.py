@@ -3,7 +3,7 @@
     python -m training.convert checkpoints/mine     # pytorch_model.bin -> model.safetensors
 
 `torch.load(weights_only=True)` builds tensors and plain containers and refuses everything else. Shards are
-joined, and a training's state (Lightning's `.ckpt`) gives up its weights.
+joined. Of a training's state (Lightning's `.ckpt`) only the weights are taken.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def load_corpus(
 
 
 def distinct(examples: Examples) -> Examples:
-    """The first of each text."""
+    """The texts without repetitions; the first of equal ones stays."""
     first = {text: row for row, text in reversed(list(enumerate(examples.texts)))}
     return examples.take(sorted(first.values()))
 

@@ -153,8 +153,9 @@ def _check_classes(labels: NDArray[Any], names: Sequence[str], source: str, rows
 def split_examples(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
     """Hold out a stratified `fraction`: (kept, held out). Raises `DataError`.
 
-    Every label keeps at least one text on each side, and so does a label of two texts or more where a text
-    may have several (see `training.stratified`); of a regression each tenth of the values has its share.
+    Every label keeps at least one text on each side. Where a text may have several labels, that holds for
+    labels of two texts or more (see `training.stratified`). Of a regression each tenth of the values has its
+    share.
     """
     generator = np.random.default_rng(seed)
     if examples.multi_label:
@@ -178,7 +179,7 @@ def _share(rows: NDArray[np.int64], fraction: float, generator: np.random.Genera
 
 
 def _levels(examples: Examples, fraction: float) -> int:
-    """Into how many groups of like values a regression's texts are cut; each can give one text away."""
+    """Into how many groups of similar values a regression's texts are cut; each has a text to hold out."""
     return max(1, min(LEVELS, len(examples.texts) // max(2, round(1 / fraction))))
 
 

@@ -150,8 +150,8 @@ print(corpus.describe(settings.data))
 
 # %% [markdown]
 # ## First teacher: NB-SVM
-# On the training texts its logits are out-of-fold, so that they carry doubt where the labels carry none. They
-# are sums over n-grams: cut into what each token adds, they give the student one target a token.
+# On the training texts its logits are out-of-fold: they show doubt, which labels do not. They are sums over
+# n-grams. Cut into what each token adds, they give the student one target a token.
 
 # %%
 student_texts = tokens["train"] + tokens["unlabelled"]
@@ -171,8 +171,8 @@ print(f"NB-SVM, held out: F1 {f1(corpus.held_out.labels, first['held_out'].argma
 # %% [markdown]
 # ## Stem
 # The embeddings and one layer without attention, under a mean-pooled head: several times faster than the
-# whole model, and it learns most of what NB-SVM can teach: half label, half teacher where there is a label,
-# the teacher alone where there is none. A second head learns what each token adds to the teacher's logit: the
+# whole model, and it learns most of what NB-SVM can teach. Its target is half label, half teacher; without a
+# label it is the teacher's. A second head learns what each token adds to the teacher's logit: the
 # token and its two neighbours are what a trigram input sees. Some words are masked.
 
 # %%
@@ -228,8 +228,8 @@ stem_history = fit(
 
 # %% [markdown]
 # ## Second teacher: a pretrained encoder
-# Scoring is what costs, so it scores the unlabelled texts that NB-SVM is least certain of; on the others the
-# two would agree.
+# Scoring costs most, so it scores only the unlabelled texts that NB-SVM is least certain of. On the others
+# the two would agree.
 
 # %%
 if settings.teacher and settings.teacher_texts:
@@ -282,8 +282,8 @@ print(f"{raise_norms(student)} norm weights raised")
 
 # %% [markdown]
 # ## Calibration
-# A score of 0.98 should mean it: the temperature that fits the held-out texts best is folded into the
-# classifier, so that nothing downstream has to know of it.
+# Of texts with a score of 0.98, 98% should be right. The temperature that fits the held-out texts best is
+# folded into the classifier, so export and serving need not know of it.
 
 # %%
 student.eval()

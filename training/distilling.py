@@ -148,7 +148,7 @@ def teacher_scores(logits: Mapping[str, FloatArray], corpus: Corpus) -> dict[str
 
 
 def joined(stem: History, grown: History) -> list[dict[str, float]]:
-    """One history by step, the grown model's steps after the stem's."""
+    """Both histories as one: the grown model's steps are numbered after the stem's."""
     last = stem[-1]["step"]
     return [*map(dict, stem), *({**entry, "step": entry["step"] + last} for entry in grown)]
 

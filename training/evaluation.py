@@ -62,7 +62,7 @@ def read_parts(examples: Examples, tokenizer: PreTrainedTokenizerBase, way: str,
 
 
 class PartsTrainer(Trainer):
-    """Evaluates in the order of the rows, by which parts find their texts again."""
+    """Evaluates in the order of the rows: by that order each part belongs to its text."""
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """The rows one after another; Trainer's own groups them by length, as in training."""

@@ -105,7 +105,7 @@ def _test_examples(
 
 
 def check_class_weights(kind: str, examples: Examples) -> None:
-    """Raise `DataError` for weights that there are not."""
+    """Raise `DataError` for a kind of class weights that does not exist."""
     if kind not in ("none", "balanced"):
         raise DataError(f"--class-weights {kind}: it is none or balanced.")
     if kind == "balanced" and examples.regression:
@@ -138,7 +138,7 @@ def token_counts(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> NDAr
 
 
 def problem_type(examples: Examples) -> str:
-    """The head and the loss that transformers gives the model: one label a text, any number, or numbers."""
+    """transformers' name for the head and the loss: one label a text, several labels, or numbers."""
     if examples.regression:
         return "regression"
     return "multi_label_classification" if examples.multi_label else "single_label_classification"
@@ -163,7 +163,7 @@ def in_unit(examples: Examples, unit: Unit | None) -> Examples:
 
 
 def check_way(way: str) -> None:
-    """Raise `DataError` for a way to read long texts that there is not."""
+    """Raise `DataError` for a way to read long texts that does not exist."""
     if way not in WAYS:
         raise DataError(f"--long {way}: it is one of {', '.join(WAYS)}.")
 

@@ -60,8 +60,8 @@ def positive_weights(labels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def weighted_decisions(weights: NDArray[np.float32]) -> Callable[..., Tensor]:
-    """A loss for the Trainer, where a text may have several labels: sigmoid cross-entropy, over the texts'
-    number and the labels', where presence counts `weights` [labels] times."""
+    """A loss for the Trainer, where a text may have several labels: the mean sigmoid cross-entropy of all
+    decisions; a label that is present counts `weights` [labels] times."""
     scale = torch.from_numpy(weights)
 
     def loss(outputs: Mapping[str, Any], labels: Tensor, num_items_in_batch: Any = None) -> Tensor:

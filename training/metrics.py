@@ -1,4 +1,4 @@
-"""What a classifier's logits are worth: F1, accuracy, calibration, each with a confidence interval.
+"""How good a classifier's logits are: F1, accuracy, calibration, each with a confidence interval.
 
 report = evaluate(logits, labels, lengths, names)
 report["f1"]        # {"value": 0.91, "low": 0.906, "high": 0.914}

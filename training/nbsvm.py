@@ -65,7 +65,7 @@ class LinearNbSvm:
 def out_of_fold(
     features: csr_matrix, labels: NDArray[np.int64], num_labels: int, folds: int = 5, seed: int = 17
 ) -> FloatArray:
-    """Logits [texts, labels] for each text from a model that never saw it."""
+    """Logits [texts, labels]; those of a text come from a model that was not trained on it."""
     logits = np.zeros((features.shape[0], num_labels))
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     for fitted, held_out in splitter.split(np.zeros(len(labels)), labels):

@@ -16,7 +16,7 @@ from training.metrics import calibration_bins
 
 INK = "#1f4e79"
 ACCENT = "#d1495b"
-NO_STAMP = {"Software": None}  # the same figures give the same bytes
+NO_STAMP = {"Software": None}  # no version in the file: the same figures give the same bytes
 
 mpl.rcParams.update(
     {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}

@@ -82,7 +82,7 @@ def _record(
 
 
 def _all_quantiles(seen: dict[str, list[Tensor]]) -> Ranges:
-    """Sort each tensor once: one module's output is often, in memory too, the input of others."""
+    """Sort each tensor once: a module's output is often the same tensor as the input of others."""
     done: dict[tuple[int, ...], NDArray[np.float32]] = {}
     ranges: Ranges = {}
     for key, rows in seen.items():

@@ -81,7 +81,7 @@ class Unit:
         return cls(labels.mean(axis=0), np.maximum(labels.std(axis=0), 1e-6))
 
     def standard(self, labels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`labels` with mean 0 and deviation 1, in which every scale is learnt alike."""
+        """`labels` with mean 0 and deviation 1, so that targets of any size are learnt equally well."""
         return (labels - self.mean) / self.deviation
 
     @torch.no_grad()

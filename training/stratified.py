@@ -17,8 +17,8 @@ def held_out_rows(
 ) -> NDArray[np.int64]:
     """Rows of `labels` [texts, labels], to hold out: about `fraction` of all, and of each label's.
 
-    A label of one text is trained on; one of several has a text on either side, unless rarer labels of those
-    texts decide otherwise.
+    The text of a label that occurs once is not held out. A label of several texts has some on either side,
+    unless rarer labels of those texts decide otherwise.
     """
     order = generator.permutation(len(labels))
     present = labels[order] > 0

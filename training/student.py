@@ -5,8 +5,8 @@ mean-pooled head. It learns in minutes. `grow` then turns the stem's weights int
 parts start as the identity and whose last layer carries the mean-pooled logit to the first token, so that
 `MobileBertForSequenceClassification` starts at the stem's score instead of at chance.
 
-NoNorm (y = w*x + b) does not rescale activations as a LayerNorm would, hence the fan-in initialisation: under
-the library's default (normal, 0.02) the stream is nearly zero and nothing is learnt for a long while.
+NoNorm (y = w*x + b) does not rescale activations as a LayerNorm does. So weights are initialised by fan-in:
+with the library's default (normal, 0.02) the stream is nearly zero, and nothing is learnt for a long while.
 
     student = new_student(num_labels=2, depth=4, seed=17)
     head = nn.Linear(512, 2)
@@ -112,8 +112,8 @@ def first_token_logits(
 ) -> tuple[Tensor, Tensor | None]:
     """The model's logits [texts, labels], computing only the first token in the last layer.
 
-    Equal to `model(input_ids, attention_mask=mask).logits` at nearly one layer less of work, since nothing
-    reads the last layer's other tokens. With `head`, also the mean-pooled logits of the stream before it.
+    Equal to `model(input_ids, attention_mask=mask).logits`, with nearly one layer less of work: nothing reads
+    the last layer's other tokens. With `head`, also the mean-pooled logits of the stream before it.
     """
     *layers, last = _layers(model)
     allowed = mask[:, None, None, :].bool()
@@ -131,7 +131,7 @@ def first_token_logits(
 
 
 def _attend(attention: Any, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor) -> Tensor:
-    """The layer's self-attention for fewer queries than keys, which its own module does not take."""
+    """The layer's self-attention for fewer queries than keys; the library's module cannot do that."""
 
     def heads(projected: Tensor) -> Tensor:
         return projected.unflatten(-1, (-1, attention.attention_head_size)).transpose(1, 2)
@@ -150,7 +150,7 @@ def _attend(attention: Any, query: Tensor, key: Tensor, value: Tensor, allowed: 
 def grow(
     model: MobileBertForSequenceClassification, head: nn.Linear, sample_ids: Tensor, sample_mask: Tensor
 ) -> None:
-    """Switch on everything beside the stem, as the identity, and hand the pooled logit to the first token.
+    """Switch on what the stem left out, as the identity, and carry the pooled logit to the first token.
 
     Each feed-forward network, attention and output bottleneck that the stem did not use gets a zero output
     projection: with NoNorm at w = 1, b = 0 the part is then the identity, yet its gradient is not zero.

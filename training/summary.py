@@ -1,4 +1,4 @@
-"""What was understood of a data file, as a table that is printed before any training starts."""
+"""How a data file was understood, as a table that is printed before any training starts."""
 
 from __future__ import annotations
 

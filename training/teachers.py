@@ -73,7 +73,7 @@ def word_vectors(name: str) -> FloatArray:
 
 
 def both_ends(text: TokenIds, tokens: int) -> TokenIds:
-    """Shorten to `tokens` by leaving out the middle: a review's verdict is at either end."""
+    """Shorten to `tokens` by leaving out the middle: reviews judge at the beginning or at the end."""
     return text if len(text) <= tokens else np.concatenate([text[: tokens // 2], text[-(tokens // 2) :]])
 
 

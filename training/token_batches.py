@@ -1,8 +1,8 @@
 """Token batches for the training loops: grouped by length, padded little, of few distinct shapes.
 
-Few shapes matter on a CPU: oneDNN compiles a kernel for each matrix shape that it meets, and the allocator
-returns and refetches pages when sizes vary. Lengths are therefore rounded up to a multiple of 16, and every
-batch of one length has the same number of rows.
+Few shapes matter on a CPU: oneDNN compiles a kernel for each new matrix shape, and where sizes vary the
+allocator gives memory back and asks for it again. Lengths are therefore rounded up to a multiple of 16, and
+every batch of one length has the same number of rows.
 """
 
 from __future__ import annotations

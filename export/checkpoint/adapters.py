@@ -4,8 +4,9 @@ An adapter of PEFT replaces a few weights W [out, in] by (Hu et al., arXiv:2106.
 
     W + s * B A          A [r, in], B [out, r], s = alpha / r, or alpha / sqrt(r) with `use_rslora`
 
-and, with `use_dora` (arXiv:2402.09353), scales the rows of that sum to the norms that it stores. Modules that
-were trained whole, such as the classifier, it brings along and they take their base's place.
+and, with `use_dora` (arXiv:2402.09353), scales the rows of that sum to the norms that the adapter stores.
+Modules that were trained whole, such as the classifier, are in the adapter's file, and replace those of the
+base.
 """
 
 import re
@@ -59,7 +60,7 @@ def base_folder(folder: Path) -> Path:
     """Where the base of the adapter in `folder` lies: the path that it names, or a folder beside the adapter.
 
     Raises:
-        CheckpointError: there is no such folder here, or the adapter is of no kind that can be merged.
+        CheckpointError: there is no such folder here, or this kind of adapter cannot be merged.
     """
     config = _read_config(folder)
     command = _MERGE.format(folder=folder)
@@ -98,7 +99,7 @@ class _Lora:
 
 
 def merge_adapter(folder: Path, base: Weights) -> Weights:
-    """`base` with the adapter of `folder` in it; tensors are merged when they are read.
+    """`base` with the adapter of `folder` merged in; each tensor is merged when it is read.
 
     Raises:
         CheckpointError: the adapter is damaged, or changes what the base does not have.
@@ -153,7 +154,7 @@ def _lora(folder: Path) -> _Lora:
 
 
 def _split(stored: Parts) -> tuple[dict[str, dict[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
-    """Factors by module, and tensors that take their base's place."""
+    """The factors by module, and the tensors that replace those of the base."""
     parts: dict[str, dict[str, NDArray[Any]]] = {}
     whole = {}
     for name, tensor in stored.items():

@@ -16,7 +16,7 @@ class ModelConfig:
     """The supported part of MobileBertConfig.
 
     labels: id2label in the order of the logits.
-    threshold: from what probability on a label of a multi-label model counts; no field of transformers'.
+    threshold: the probability from which a label of a multi-label model counts; not a field of transformers.
     """
 
     labels: tuple[str, ...]
@@ -105,7 +105,7 @@ def _refuse_unsupported(raw: Mapping[str, Any]) -> None:
 
 
 def _problem_type(raw: Mapping[str, Any], labels: int) -> str:
-    """The head; without a word on it one label is a regression, as transformers trains it."""
+    """The head. Where the file does not name it, a single label means a regression, as in transformers."""
     default = "regression" if labels == 1 else "single_label_classification"
     given = raw.get("problem_type") or default
     if given not in PROBLEM_TYPES:

@@ -1,4 +1,4 @@
-"""The labels that a config.json names: as transformers reads them, and refused where it would fail later."""
+"""The labels that a config.json names, as transformers reads them; what would fail there is refused here."""
 
 from collections.abc import Mapping
 from typing import Any

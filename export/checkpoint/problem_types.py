@@ -5,7 +5,7 @@
 - regression: nothing; `values`
 
 `label` and `score` are the best label (regression: target) and its probability or value. `graph.heads` writes
-this into the graph. Here is no onnx: the server's configurations and `bulk` need no more than the names.
+this into the graph. This module needs no onnx, because configurations and `bulk` need only the names.
 """
 
 from dataclasses import dataclass

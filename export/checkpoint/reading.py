@@ -4,8 +4,8 @@ checkpoint = load_checkpoint("checkpoints/mobilebert-imdb")
 checkpoint.config.labels          # ("negative", "positive")
 checkpoint.weights["classifier.weight"].shape
 
-However a folder holds weights and tokenizer (see `weights`, `adapters`, `tokenizer_sources`), the result is
-the same `Checkpoint`.
+Weights and tokenizer come in several forms of files (see `weights`, `adapters`, `tokenizer_sources`). The
+result is the same `Checkpoint`.
 """
 
 import hashlib
@@ -56,9 +56,9 @@ class Checkpoint:
     weights: transformers' parameter names -> float32 arrays, complete and of the right shapes.
     golden: the reference texts that ship with the checkpoint; empty when it has none.
     ranges: `<module>:input` / `<module>:output` -> float32 [quantiles, channels]; empty when it has none.
-    tokenizer_json: what a tokenizer.json of it holds.
+    tokenizer_json: the content of its tokenizer.json, or of one that was made from its other files.
     unk_token_id: the id that stands for ids outside the vocabulary.
-    notes: sentences on what was read otherwise than it lies in the folder.
+    notes: a sentence for each thing that was not read as the folder has it.
     """
 
     folder: Path
@@ -75,7 +75,7 @@ class Checkpoint:
 def load_checkpoint(folder: str | Path) -> Checkpoint:
     """Read and validate the checkpoint in `folder`; fp16 and bf16 weights are upcast to float32.
 
-    A folder with a LoRA adapter gives the classifier that it makes of its base, a folder here or beside it.
+    Of a LoRA adapter the result is its base with the adapter merged in. The base is a folder on this machine.
 
     Raises:
         CheckpointError: a file is missing or damaged, or its contents are not supported.
@@ -118,7 +118,7 @@ def checkpoint_hash(folder: str | Path) -> str:
 
 
 def _folders(folder: str | Path) -> tuple[Path, Path]:
-    """The folder, and its base where it holds an adapter, else itself again."""
+    """The folder, and the folder of the weights: the base of an adapter, or the same folder."""
     folder = Path(folder)
     if not folder.is_dir():
         raise CheckpointError(
@@ -145,7 +145,7 @@ def _tokenizer_folder(folder: Path, base: Path) -> Path:
 
 
 def _raw_config(folder: Path, base: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The parsed config.json; an adapter's head decides how many labels there are, whatever its base has."""
+    """The parsed config.json. An adapter's own head decides how many labels there are, not its base."""
     path = _config_path(folder if (folder / _CONFIG).exists() else base)
     raw = read_json(path, MAX_CONFIG_BYTES)
     check_numbers(raw, path.name)

@@ -1,4 +1,4 @@
-"""Reads what a safetensors file declares, without its data, and refuses what does not hold together.
+"""Reads the header of a safetensors file, not its data, and refuses one that contradicts itself.
 
     for name, entry in check_tensor_file(path).items():
         entry.dtype, entry.shape    # "F16", (512, 384)
@@ -119,7 +119,7 @@ def _is_count(number: Any) -> bool:
 
 
 def _check_layout(entries: dict[str, TensorEntry], data_bytes: int) -> None:
-    """No two tensors share bytes, and no byte is unaccounted for: nothing hides, nothing is read twice."""
+    """No two tensors share bytes, and every byte belongs to a tensor."""
     position = 0
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != position:

@@ -1,8 +1,8 @@
-"""Refuses a tokenizer.json that costs more than it should: it runs on every text that anybody sends.
+"""Refuses a tokenizer.json that could cost too much: it runs on every text that anybody sends.
 
 The file is a program: a regular expression may backtrack for ever, a replacement may turn each letter into a
-megabyte, a template may add a million tokens to every text. So only the parts that BERT's tokenizers are made
-of are let through, with numbers of their size.
+megabyte, a template may add a million tokens to every text. So only the parts of BERT's tokenizers are
+accepted, with numbers as large as theirs.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from export.checkpoint.untrusted import MAX_NUMBER, MAX_TOKENIZER_BYTES, read_json
 from export.errors import CheckpointError
 
-# None of these takes an expression or a text of its own; what they cost grows with the text's length alone.
+# None of these has a regular expression or a text of its own: their cost grows only with the text's length.
 _NORMALIZERS = {
     "BertNormalizer",
     "Lowercase",

@@ -1,4 +1,4 @@
-"""The tokenizer of a checkpoint's folder as one tokenizer.json, whatever files it lies in.
+"""The tokenizer of a checkpoint's folder as one tokenizer.json, whichever files describe it.
 
 Older uploads have `vocab.txt` alone; its tokenizer is built as transformers builds it. And where a
 `tokenizer.json` and `tokenizer_config.json` disagree about case, accents or Chinese characters, transformers

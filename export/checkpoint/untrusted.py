@@ -2,7 +2,7 @@
 
     config = read_json(member(folder, "config.json"), MAX_CONFIG_BYTES)
 
-Every guard runs before the contents are believed: names before files are opened, sizes before they are read,
+Every guard runs before the contents are used: names before files are opened, sizes before they are read,
 numbers before anything is built from them.
 """
 

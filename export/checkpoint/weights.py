@@ -31,7 +31,7 @@ _ANCHOR = "embeddings.word_embeddings.weight"
 _CONVERT = (
     "`.venv/dev/bin/python -m training.convert {folder}` writes {weights} without running the pickle's code"
 )
-# Files that hold weights in another format, and the way out.
+# Files that hold weights in another format, and how to convert them.
 _OTHER_FORMATS = {
     "*.bin": "only pickled weights ({found}), which are never read here; " + _CONVERT,
     "*.pt": "only pickled weights ({found}), which are never read here; " + _CONVERT,

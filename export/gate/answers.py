@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float64]
 class Answers:
     """Outputs for N texts: logits and probabilities [N, labels], score [N], label [N].
 
-    probabilities: a regression's values. labels: [N, labels] of a multi-label model, else `label` again.
+    probabilities: of a regression its values. labels: [N, labels] of a multi-label model, else `label` again.
     """
 
     logits: FloatArray

@@ -57,8 +57,8 @@ class Report:
 def check_golden(model: ModelProto, precision: str, checkpoint: Checkpoint) -> Report | None:
     """Gate a model on the checkpoint's golden texts.
 
-    A checkpoint without any has its fp32 graph stand in for torch, on built-in texts; for fp32 itself the
-    result is None.
+    Without golden texts the fp32 graph takes torch's place, on built-in texts. Then nothing can be said of
+    fp32 itself: None.
 
     Raises:
         ParityError: the checkpoint's tokenizer does not give the golden ids.

@@ -53,7 +53,7 @@ def find_divergence(
 def common_tensors(model: ModelProto, twin: ModelProto) -> list[str]:
     """Names of the nodes' results that both graphs have, in the order of `model`.
 
-    A `.product` is left out: before the residual or Relu, which a precision may fuse with it.
+    A `.product` is left out: it is the value before a residual or Relu, which some precisions fuse with it.
     """
     known = {name for node in twin.graph.node for name in node.output if not name.endswith(".product")}
     return [name for node in model.graph.node for name in node.output if name in known]
@@ -67,7 +67,7 @@ def run_tensors(model: ModelProto, names: Sequence[str], rows: Sequence[Sequence
 
 
 def decode(name: str, value: Tensor, reference: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
-    """Codes as the numbers that they stand for; other tensors as they are."""
+    """8-bit codes as the numbers that they stand for; other tensors as they are."""
     name = name.removesuffix(".flat")
     if value.dtype != np.uint8 or reference.dtype.kind != "f":
         return value
@@ -76,7 +76,7 @@ def decode(name: str, value: Tensor, reference: Tensor, constants: Mapping[str, 
 
 
 def relative_error(value: Tensor, reference: Tensor) -> float:
-    """Root mean square of the difference over that of `reference`; numbers, not names, may differ at all."""
+    """Root mean square of the difference over that of `reference`; what is no float has to be equal."""
     if value.shape != reference.shape:
         return float("inf")
     if reference.dtype.kind != "f":

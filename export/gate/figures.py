@@ -1,4 +1,4 @@
-"""The gate: a model is published when it answers as the checkpoint does in float32, and not otherwise.
+"""The gate's figures and limits: how far a model's answers are from the checkpoint's in float32.
 
     found = measure(session, sample, reference, checkpoint.config)
     if violations(found.figures, "int8"): ...
@@ -154,9 +154,10 @@ def _logit_difference(answers: Answers, reference: FloatArray) -> FloatArray:
 
 
 def _margin_difference(answers: Answers, reference: FloatArray, config: ModelConfig) -> FloatArray:
-    """Of the reference's best label over its second: how much the answer's differs.
+    """How far the answer's margin is from the reference's.
 
-    Where labels stand alone, a label's margin is its distance from the threshold (regression: from 0).
+    The margin is the logit of the reference's best label less that of its second. Where labels stand alone,
+    a label's margin is its distance from the threshold (regression: from 0).
     """
     if config.problem_type != SINGLE:
         wanted = np.abs(reference - _cut(config))
@@ -209,7 +210,7 @@ def _scores(
     config: ModelConfig,
     unit: float,
 ) -> dict[str, float | None]:
-    """How right the worse of two runs is, and what it loses against the reference."""
+    """F1, accuracy or error of the worse of two runs, and what it loses against the reference."""
     if truth is None:
         return dict.fromkeys(("f1", "f1_loss", "accuracy", "accuracy_loss"))
     if config.problem_type == REGRESSION:

@@ -1,9 +1,9 @@
-"""The logits that every precision is held against: torch's in float32, for a text alone and without padding.
+"""The logits that every precision is compared with: torch's in float32, for a text alone and without padding.
 
 A text that is longer than the model's positions has the mean of its windows' logits.
 
-Golden texts carry them. For other texts torch computes them where it is installed. Where it is not, the
-float32 graph stands in for it, once it has agreed with the golden logits to 1e-4.
+Golden texts have them in their file. For other texts torch computes them, where it is installed. Where it is
+not, the float32 graph takes its place, after it has agreed with the golden logits to 1e-4.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Texts that stand in for a checkpoint's own when it ships none, to measure how large its activations get."""
+"""Texts to take when a checkpoint ships none, to measure how large its activations get."""
 
 from export.checkpoint.reading import Checkpoint
 from export.graph.running import load_tokenizer

@@ -2,7 +2,8 @@
 
 ONNX Runtime's CPU provider runs half-precision products in float32 and keeps their results there, so neither
 rounding nor overflow of a float16 graph shows on it. Here every float16 tensor becomes a float32 tensor that
-is rounded to half precision and back, which it does keep: what overflows on a GPU becomes infinite here.
+is rounded to half precision and back, and the provider keeps that: what overflows on a GPU becomes infinite
+here.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The fp16 precision: every tensor brought inside half precision's range by powers of two, then halved.
+"""The fp16 precision: every tensor is scaled by powers of two into half precision's range, then stored in it.
 
 Half precision ends at 65504, and MobileBERT's activations pass 1e7, so a plain conversion overflows. The
 folded graph may compute any tensor x as x/s (see `rebasing`, whose identities are exact for powers of two),
@@ -6,7 +6,7 @@ so from the measured peak p of every channel of every tensor
 
     s = 2^ceil(log2(p / PEAK))      and therefore |x/s| <= PEAK = 1024,
 
-64 times below the limit on the measured texts, so that other texts may rise 64 times higher and still fit.
+64 times below the limit on the measured texts. So other texts may reach values 64 times as large, and fit.
 A residual stream keeps one s per channel from state to state, as long as none of its states falls below 2^-12
 of that channel's largest: there the sum is multiplied by a power of two and the scale starts afresh.
 Queries and keys are scaled against each other, s_q * s_k = 2^m, and attention multiplies its scores by 2^m.
@@ -69,7 +69,7 @@ def build_fp16(checkpoint: Checkpoint) -> ModelProto:
 
 
 def build_fp16_twin(checkpoint: Checkpoint) -> ModelProto:
-    """The same tensors in float32, to find where half precision departs from it."""
+    """The same tensors in float32, to find the tensor where half precision goes wrong."""
     return build_graph(checkpoint, fold_into_range(checkpoint), Precision())
 
 
@@ -134,7 +134,7 @@ def _drifts(states: Sequence[Array]) -> bool:
 
 
 def _sum_peaks(before: Array, after: Array, update: Update, inputs: Array) -> Array:
-    """Peaks of a sum ahead of its factor, which were not measured: known from behind it, or bounded."""
+    """Peaks of a sum before its factor, which are not measured: from those behind it, or an upper bound."""
     if update.factor is None:
         return after
     return before + np.abs(update.weight) @ inputs

@@ -1,4 +1,4 @@
-"""The fp32 precision: the graph as it is, and what the other precisions are held against."""
+"""The fp32 precision: the graph as it is, which the other precisions are compared with."""
 
 from onnx import ModelProto
 
@@ -12,5 +12,5 @@ def build_fp32(checkpoint: Checkpoint) -> ModelProto:
     return build_graph(checkpoint, fold(checkpoint.config, checkpoint.weights), Precision())
 
 
-# The graph that fp32 is compared with, tensor by tensor, where it fails its check: itself, built anew.
+# Where fp32 fails the gate, its tensors are compared with those of the same graph, built again.
 build_fp32_twin = build_fp32

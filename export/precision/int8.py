@@ -3,7 +3,7 @@
 Weights have one scale per output, activations one static scale per tensor, known at export: what a text is
 batched with cannot change its result. Chosen by measurement (docs/explanations/int8.md): a tensor is
 quantized once for all of its readers; a feed-forward's first product is a pointwise QLinearConv, ONNX
-Runtime's fastest 8-bit kernel, whose unsigned output clips at zero and so is the Relu; all others are QGemm
+Runtime's fastest 8-bit kernel, whose unsigned output clips at zero, as Relu does; all others are QGemm
 with float32 output.
 """
 
@@ -24,7 +24,7 @@ from export.precision.int8_weights import quantize_weight
 from export.precision.rebasing import rescale
 from export.precision.tensor_ranges import Ranges, tensor_name, tensor_ranges, update_name
 
-# How many quantiles at either end of the ranges a calibration method gives up.
+# How many quantiles a calibration method leaves out at each end of the ranges.
 CALIBRATIONS = {"minmax": 0, "percentile-99.99": 1, "percentile-99.9": 2}
 LEVELS = 255
 LARGEST_HALF = 2.0**15
@@ -37,7 +37,7 @@ class Int8Options:
     calibration: a key of CALIBRATIONS.
     alpha: of `int8_equalize`; None leaves the channels as they are.
     keep: names of products (see `assembly.Precision`) that stay in float32.
-    keep_tail: so do the last layer's products of first tokens, which are few.
+    keep_tail: whether the last layer's products of first tokens stay in float32, too; those are few.
     """
 
     calibration: str = "minmax"

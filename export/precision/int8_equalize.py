@@ -1,8 +1,8 @@
 """Channels of a quantized tensor brought to similar ranges, at no cost: the scales fold into its neighbours.
 
 A tensor x that products read is quantized with one scale, so its widest channel decides the resolution of
-all. The graph may compute `x / s` instead, for any positive per-channel s (see `rebasing`). What the
-activation gains the weights of its readers lose, so
+all. The graph may compute `x / s` instead, for any positive per-channel s (see `rebasing`). The weights of
+its readers are multiplied by s, so
 
     s = range(x)^alpha / range(W)^(1 - alpha)
 

@@ -2,8 +2,8 @@
 
 Processors without VNNI add the products of two neighbouring inputs in 16 bits and saturate there (the
 instruction is vpmaddubsw): with inputs up to 255, the weights of a pair may add up to 128 on either side of
-zero. Scales are chosen so that every pair stays within that; it costs some 0.4 bits of resolution, where
-the usual cure, 7-bit weights, costs a whole one. Every processor then computes the same product.
+zero. Scales are chosen so that every pair stays within that. It costs some 0.4 bits of resolution; the usual
+remedy, 7-bit weights, costs a whole bit. Every processor then computes the same product.
 """
 
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ from export.precision.built_in_texts import tokenized_texts
 
 Ranges = Mapping[str, Array]
 
-# Those of training/ranges.py, which knows only files.
+# The same as in training/ranges.py; tests/test_facts.py compares them.
 QUANTILES = (0.0, 0.0001, 0.001, 0.5, 0.999, 0.9999, 1.0)
 
 
@@ -78,7 +78,7 @@ def measured_ranges(fp32: ModelProto, folded: Folded, rows: Sequence[Sequence[in
 
 
 def tensor_name(folded: Folded, name: str) -> str:
-    """The last layer's context, of first tokens alone, is not gathered from the cells that hold it."""
+    """The last layer's context has first tokens only, so its tensor has another name than elsewhere."""
     last = f"layer{len(folded.layers) - 1}"
     return f"{last}.cells" if name == f"{last}.context" else name
 

@@ -46,7 +46,7 @@ def pinned_versions(path: Path) -> set[int]:
 def config_text(path: Path, config: model_config_pb2.ModelConfig) -> str:
     """The text of a configuration file, changed to `config`.
 
-    One that somebody wrote or edited keeps its comments where versions and parameters are all the difference.
+    A file that somebody wrote or edited keeps its comments, if only versions and parameters change.
     """
     before = path.read_text(encoding="utf-8")
     stamp = read_stamp(before)
@@ -75,7 +75,7 @@ def _edited(text: str, config: model_config_pb2.ModelConfig) -> str:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write the file unless it holds `text`: a server that polls takes a new time for a change."""
+    """Write the file unless it holds `text`: a server that polls takes a new time of change for a change."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     durable.write_text(path, text)

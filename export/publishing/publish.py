@@ -3,9 +3,9 @@
     publish(load_checkpoint(folder), Path("model_repository"), {"mobilebert_fp32": model})
 
 A version is one number for tokenizer, models and ensembles together. Its folders are written beside their
-place and renamed, and a server that must be told loads them; the ensembles, which pin the versions of their
-steps, are turned to it last, as one change. Whatever interrupts that, or if the server refuses, a server sees
-either the version before or the whole new one.
+place and renamed. A server in explicit mode is told to load them. The ensembles pin the versions of their
+steps; they are turned to the new version last, as one change. If that is interrupted, or if the server
+refuses, a server sees either the version before or the whole new one.
 """
 
 import json
@@ -82,7 +82,7 @@ def publish(
 
 @contextmanager
 def _removed_on_failure(folders: list[Path], version: int) -> Iterator[None]:
-    """No ensemble uses the version, or any more, so a failure or Ctrl-C may take away what is there of it."""
+    """After a failure or Ctrl-C, delete what was written of the version. No ensemble uses it, then."""
     try:
         yield
     except BaseException:

@@ -1,4 +1,4 @@
-"""A model repository gets the configurations, warm-up inputs and tokenizer's code that it lacks.
+"""Writes the configurations, warm-up inputs and the tokenizer's code that a model repository lacks.
 
 A configuration that nobody has edited follows its templates. One that somebody has edited is kept, and so is
 the whole folder of a model whose configuration was not generated.
@@ -91,7 +91,7 @@ def _news(repository: Path) -> Iterator[str]:
 
 
 def _describe(repository: Path, source: Source, config: ModelConfig) -> None:
-    """Have a configuration made anew promise what the repository serves."""
+    """Make a new configuration promise what the repository serves."""
     path = repository / source.model / source.file
     if source.network:
         describe_ensemble(path, config, _version(repository, path, config))
@@ -110,7 +110,7 @@ def _version(repository: Path, path: Path, config: ModelConfig) -> int:
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
-    """A new folder appears whole."""
+    """A new folder appears complete."""
     if folder.is_dir():
         for name, content in files.items():
             durable.write_bytes(folder / name, content)

@@ -1,9 +1,9 @@
 """What config.pbtxt promises of a version: the outputs of its problem type, its labels, its threshold.
 
-A version's manifests say what it holds, so a rollback finds the promises of the version that it returns to.
-Ensembles name their labels and their checkpoint in `parameters`. For Triton's classification extension
-(`class_count`) their labels are in `<version>/labels.txt` too; a model's are in `labels.txt`, which is that
-of the version published or rolled back to last.
+A version's manifests say what it holds, so a rollback knows what to promise of the version that it returns
+to. Ensembles name their labels and their checkpoint in `parameters`. For Triton's classification extension
+(`class_count`) their labels are in `<version>/labels.txt`, too. A model's are in `labels.txt`: those of the
+version that was published, or rolled back to, last.
 """
 
 import json
@@ -47,7 +47,7 @@ def signature_of(config: ModelConfig) -> Signature:
 def as_manifest(signature: Signature) -> dict[str, Any]:
     """What a model's manifest keeps of it."""
     kept = asdict(signature)
-    del kept["checkpoint_sha256"]  # the manifest has it anyway
+    del kept["checkpoint_sha256"]  # the manifest has it at its top
     return {KEY: kept}
 
 

@@ -32,7 +32,7 @@ def fingerprint(checkpoint: Path, tokenizer: Path) -> Fingerprint:
 def is_current(repository: Path, models: Iterable[str], wanted: Fingerprint) -> bool:
     """Whether some version holds `models` as exported from `wanted`, and no ensemble of them lacks a step.
 
-    A repository that was rolled back stays as it is: the version it left is still there, and current.
+    A repository that was rolled back is current, too: it still holds the newer version.
     """
     models = list(models)
     candidates = set.intersection(*(set(_version_names(repository / name)) for name in models))
@@ -87,7 +87,7 @@ def _ensembles_complete(repository: Path, models: list[str]) -> bool:
 
 
 def _hash_files(paths: Mapping[str, Path]) -> str:
-    """Over names and contents, the names being the same wherever the files lie."""
+    """A hash of names and contents. The names do not depend on where the repository lies."""
     digest = hashlib.sha256()
     for name, path in sorted(paths.items()):
         digest.update(f"{name}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())

@@ -1,8 +1,8 @@
 """Turns ensembles to other versions as one change: all of them or none, whatever interrupts.
 
-A journal in the repository holds the new configurations before the first of them is written; its appearance
-is the switch. Whoever finds one, left by a process that was killed, completes it (`settle`). A failure that
-can be handled takes the change back in the same way, and has the server load what it served before.
+A journal with the new configurations is written before the first of them. From then on the change counts as
+made: a process that finds the journal of a killed one completes it (`settle`). After any other failure the
+change is taken back in the same way, and the server loads what it served before.
 """
 
 import contextlib
@@ -81,7 +81,7 @@ def ensemble_folder(config: Path) -> Path:
 
 
 def _write_all(repository: Path, texts: Mapping[Path, str]) -> None:
-    """Every configuration gets its text; after the journal is there, sooner or later."""
+    """Write the text of every configuration, as the journal has it."""
     journal = repository / _JOURNAL
     content = {str(path.relative_to(repository)): text for path, text in texts.items()}
     durable.write_text(journal, json.dumps(content))

@@ -1,6 +1,6 @@
 """Which versions a model repository holds, which its ensembles serve, and how they are turned to another.
 
-Every model folder holds the versions that a server loads, and `.retired-<N>` folders that Triton overlooks.
+Every model folder holds the versions that a server loads, and `.retired-<N>` folders, which Triton ignores.
 An ensemble's configuration names the version of its steps and its own, all the same number, so one rename of
 that file moves all of it at once.
 `turning` moves several ensembles as one change.
@@ -95,9 +95,9 @@ def rollback(repository: Path, server: "ExplicitServer | None" = None) -> dict[s
 
 
 def complete_change(repository: Path) -> None:
-    """Complete what a killed process left half done, and labels that an earlier release did not write.
+    """Complete what a killed process left half done, and write labels that an earlier release did not write.
 
-    Without such, nothing is written or locked.
+    Where there is nothing to do, nothing is written or locked.
 
     Raises:
         PublishError: another change is under way, or the repository cannot be written.

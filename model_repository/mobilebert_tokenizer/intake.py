@@ -1,7 +1,7 @@
 """What waits for the tokenizer, without Triton: a line with limits, and one thread that works on it.
 
-Triton's own queue has no limit that does not cost lone clients half a second now and then, so requests are
-taken from it at once and counted here.
+With a limit, Triton's own queue now and then delays a lone client by half a second. So it has none: requests
+are taken from it at once, and counted here.
 """
 
 import threading

@@ -14,8 +14,8 @@ from tokenization import TextError, TextLimits, Tokens, load_limits, load_tokeni
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 DRAINED_WITHIN = 60.0  # seconds
 FAILED = "the tokenizer failed on this request; the server's log says why"
-# Requests so few and so small (bytes of text) are answered at once: a thread of its own costs time. More in
-# one call of Triton's mean that more come than are answered.
+# Few and small requests (bytes of text) are answered at once: to hand them to the thread costs time. More of
+# them in one call mean that requests come faster than they are answered.
 FEW, SMALL = 8, 32 << 10
 
 

@@ -19,7 +19,7 @@ PAD_ID = 0
 # if that is too little.
 CHARACTERS_PER_TOKEN = 8
 GROWTH = 4
-# A cut spoils at most the last word (100 tokens at most: longer words are one unknown token) and a special
+# A cut can change only the last word (100 tokens at most: longer words are one unknown token) and a special
 # token.
 SPOILED_TOKENS = 256
 CHUNK = re.compile(r"[^ \t\n\r]+")
@@ -115,7 +115,7 @@ class Tokens:
 
 
 class _Words(dict[str, tuple[int, ...]]):
-    """Ids of words, looked up once each."""
+    """Ids of words; each word is looked up once."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__()

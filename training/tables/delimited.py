@@ -16,7 +16,7 @@ LONGEST_HEADER = 100
 def read_delimited(text: str, source: str, delimiter: str, wanted: Sequence[str]) -> Table:
     """Rows of `text` under its header. `delimiter` is what the file's name suggests.
 
-    Another one is taken, and said, if only that one finds the `wanted` columns. Raises `DataError`.
+    If only another one finds the `wanted` columns, that is taken, and a note says so. Raises `DataError`.
     """
     csv.field_size_limit(sys.maxsize)  # the default refuses texts of more than 131,072 characters
     text, hinted = _without_hint(text)

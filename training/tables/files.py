@@ -1,4 +1,4 @@
-"""From a name to a table: formats by suffix, compression, encodings, and a way out for what is not read."""
+"""From a name to a table: formats by suffix, compression, encodings; others are refused with advice."""
 
 from __future__ import annotations
 
