@@ -51,7 +51,7 @@ Round = dict[str, Speed]
 
 
 @dataclass(frozen=True)
-class Contest:
+class Ways:
     """Reviews and three ways to have all of them answered."""
 
     server_pid: int
@@ -75,8 +75,8 @@ class Contest:
         return Speed(self.tokens / seconds, 1e6 * used / self.tokens)
 
 
-def prepare(checkpoint: Path, server: TritonServer, count: int) -> Contest:
-    """The contest of a checkpoint and a live server of it."""
+def prepare(checkpoint: Path, server: TritonServer, count: int) -> Ways:
+    """The ways for a checkpoint and a live server of it."""
     from transformers import AutoTokenizer
 
     reviews = read_texts(checkpoint, count).by_length["imdb"]
@@ -87,7 +87,7 @@ def prepare(checkpoint: Path, server: TritonServer, count: int) -> Contest:
     run = packed_runner(open_session(model_file(server), settings_of(server), threads=usable_cores()))
     batches = [rows[start : start + CLIENTS] for start in range(0, len(rows), CLIENTS)]
     caller = TritonCaller(HttpCaller(f"{server.http_url}/v2/models/sentiment/infer"))
-    return Contest(
+    return Ways(
         server.pid,
         reviews,
         {
@@ -153,9 +153,9 @@ def main(
     """Tokens per second through Triton against the same session in process."""
     checkpoint = with_layers(checkpoint, layers)
     with fp32_server(checkpoint) as server:
-        contest = prepare(checkpoint, server, reviews)
-        contest.round()  # not counted
-        results = [contest.round() for _ in track(range(rounds), "rounds", console=Console(stderr=True))]
+        measured = prepare(checkpoint, server, reviews)
+        measured.round()  # not counted
+        results = [measured.round() for _ in track(range(rounds), "rounds", console=Console(stderr=True))]
     Console().print(report(results))
     raise typer.Exit(share(results, SERVED) < target)
 

@@ -120,7 +120,7 @@ def tokenize_corpus(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, work: Pa
             flat[f"{name}_lengths"] = np.array([len(row) for row in ids])
         return flat
 
-    stored = stage(work / "tokens.npz", encode)
+    stored = computed_once(work / "tokens.npz", encode)
     return {name: _split(stored[name], stored[f"{name}_lengths"]) for name in texts}
 
 
@@ -132,7 +132,7 @@ def _split(flat: NDArray[Any], lengths: NDArray[Any]) -> list[TokenIds]:
     return np.split(flat.astype(np.int64), np.cumsum(lengths)[:-1])
 
 
-def stage(path: Path, compute: Callable[[], Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+def computed_once(path: Path, compute: Callable[[], Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     """The arrays in `path`; computed and written, whole, if it is not there."""
     if not path.exists():
         arrays = compute()

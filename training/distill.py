@@ -41,7 +41,7 @@ from torch import nn
 
 from training import distilling
 from training.checkpoint import Evaluation, write_checkpoint
-from training.corpus import load_corpus, load_tokenizer, stage, tokenize_corpus
+from training.corpus import computed_once, load_corpus, load_tokenizer, tokenize_corpus
 from training.data import DataError, ReadOptions
 from training.fitting import check_way, token_counts, verdict
 from training.long_texts import WAYS
@@ -165,7 +165,7 @@ def first_teacher() -> dict[str, np.ndarray]:
     return {**logits, "terms": scaled_terms(teacher, student_texts)}
 
 
-first = stage(work / "nbsvm.npz", first_teacher)
+first = computed_once(work / "nbsvm.npz", first_teacher)
 print(f"NB-SVM, held out: F1 {f1(corpus.held_out.labels, first['held_out'].argmax(axis=1), corpus.size):.4f}")
 
 # %% [markdown]
@@ -233,7 +233,7 @@ stem_history = fit(
 
 # %%
 if settings.teacher and settings.teacher_texts:
-    second = stage(
+    second = computed_once(
         work / "encoder.npz",
         lambda: distilling.encoder_logits(
             settings.teacher,

@@ -71,7 +71,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Folded:
-    """The whole classifier; graph.py turns it into ONNX.
+    """The whole classifier; `assembly` turns it into ONNX.
 
     words: [vocab + 1, embedding]; the last row is zero and stands for "no neighbour".
     positions: [max positions, wide], all of the embeddings' constants included.
