@@ -22,11 +22,12 @@ class _Retry(urllib3.Retry):
         url: str | None = None,
         response: urllib3.BaseHTTPResponse | None = None,
         error: Exception | None = None,
-        **more: Any,
+        _pool: Any = None,
+        _stacktrace: Any = None,
     ) -> Self:
         if isinstance(error, ReadTimeoutError):
             raise error
-        return super().increment(method, url, response, error, **more)
+        return super().increment(method, url, response, error, _pool, _stacktrace)
 
 
 # A server with too much work says 503: its clients come back, and that time is part of their latency.
