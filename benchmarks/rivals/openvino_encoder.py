@@ -14,16 +14,21 @@ from export.graph.running import with_outputs
 OPENVINO = "OpenVINOExecutionProvider"
 RANKS: dict[str, list[str | int]] = {
     "packed/ids": ["n", 3],
-    **{f"packed/{name}": ["b", "s"] for name in ("gather", "members", "part1", "part2", "part3")},
+    **{f"packed/{name}": ["b", "s"] for name in ("gather", "part1", "part2", "part3")},
 }
 
 
 class Encoder:
-    """OpenVINO on what lies behind the packing of rows, whose integers it refuses; those come as inputs."""
+    """OpenVINO on what lies behind the packing of rows, whose integers it refuses; those come as inputs.
+
+    Rows have one window: their logits are its.
+    """
 
     def __init__(self, fp32: ModelProto, threads: int, precision: str) -> None:
         plain = with_plain_attention(fp32)
         del plain.graph.output[:-1]
+        combined = next(node for node in plain.graph.node if "logits" in node.output)
+        combined.CopyFrom(helper.make_node("Identity", ["windows.logits"], ["logits"]))
         made = {name for node in plain.graph.node for name in node.output if name.startswith("packed/")}
         _keep_reachable(plain, made)
         self._names = sorted(made & {name for node in plain.graph.node for name in node.input})

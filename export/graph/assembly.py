@@ -10,6 +10,9 @@ Outputs: `label` [B, 1] string; `score` [B, 1], `probabilities` and `logits` [B,
 A precision is a subclass of `Precision`: every product of the graph goes through its `linear`.
 """
 
+import sys
+from collections.abc import Sequence
+
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
@@ -81,8 +84,9 @@ def build_graph(checkpoint: Checkpoint, folded: Folded, precision: Precision) ->
     windows = Windows(config.max_position_embeddings)
     rows = pack_rows(g, vocabulary, windows, config.trigram_input)
     encoder = Encoder(g, rows, precision, config.num_attention_heads)
-    first = encoder.run(folded)
-    _write_logits(g, rows, precision, folded, first)
+    first = encoder.run(folded, vocabulary.extended(folded.words))
+    of_windows = _write_logits(g, precision, folded, first)
+    combine_windows(g, rows, windows, of_windows, len(folded.classifier.weight), "logits")
     outputs = write_head(g, config)
     inputs = [
         helper.make_tensor_value_info(INPUT_IDS, TensorProto.INT64, ["ids"]),
@@ -101,47 +105,42 @@ class Encoder:
     def __init__(self, g: GraphBuilder, rows: Packed, precision: Precision, heads: int) -> None:
         self._g, self._rows, self._precision, self._heads = g, rows, precision, heads
 
-    def run(self, folded: Folded) -> str:
+    def run(self, folded: Folded, words: Array) -> str:
         """[W, wide]: the last state of every window's first token."""
-        wide = self._embeddings(folded)
+        wide = self._embeddings(folded, words)
         if not folded.layers:
             return self._g.node("Gather", wide, self._rows.first, name="first")
-        parts = self._part_indices()
+        parts = self._part_indices() if len(folded.layers) > 1 else ()
         for index, layer in enumerate(folded.layers[:-1]):
             wide = self._layer(f"layer{index}", layer, wide, parts)
         return self._last_layer(f"layer{len(folded.layers) - 1}", folded.layers[-1], wide)
 
-    def _embeddings(self, folded: Folded) -> str:
-        words = self._precision.lookup(self._g, "words", folded.words, self._rows.ids)
+    def _embeddings(self, folded: Folded, table: Array) -> str:
+        words = self._precision.lookup(self._g, "words", table, self._rows.ids)
         positions = self._precision.lookup(self._g, "positions", folded.positions, self._rows.position)
         if folded.transformation is None:
             return self._g.node("Add", words, positions, name="embeddings")
         flat = self._g.node("Reshape", words, [-1, folded.transformation.weight.shape[1]], name="words.flat")
         return self._precision.linear(self._g, "embeddings", flat, folded.transformation, residual=positions)
 
-    def _part_indices(self) -> list[str]:
-        """Indices of START [T], QUERY, KEY and VALUE [W, S] in read's result, seen as [4*T, narrow].
+    def _part_indices(self) -> Sequence[str]:
+        """Indices of QUERY, KEY and VALUE [W, S] in read's result, seen as [4*T, narrow].
 
         The Gather that pads keys and queries so also splits the fused product, at no further cost.
         """
         g = self._g
-        token = g.node("Range", 0, g.node("Size", self._rows.position), 1, name="packed/token")
-        start = g.node("Mul", token, 4, name="packed/start")
         cell = g.node("Mul", self._rows.gather, 4)
-        return [
-            start,
-            *(g.node("Add", cell, part, name=f"packed/part{part}") for part in (QUERY, KEY, VALUE)),
-        ]
+        return [g.node("Add", cell, part, name=f"packed/part{part}") for part in (QUERY, KEY, VALUE)]
 
-    def _layer(self, name: str, layer: Layer, wide: str, parts: list[str]) -> str:
+    def _layer(self, name: str, layer: Layer, wide: str, parts: Sequence[str]) -> str:
         read = self._precision.linear(self._g, f"{name}.read", wide, layer.read)
         narrow = len(layer.read.weight) // 4
         split = self._g.node("Reshape", read, [-1, narrow], name=f"{name}.parts")
         exact = self._precision.to_float32(self._g, f"{name}.parts.float32", split)
-        start = self._g.node("Gather", split, parts[START], name=f"{name}.start")
+        start = self._g.node("Slice", split, [START], [sys.maxsize], [0], [4], name=f"{name}.start")
         query, key, value = (
-            self._g.node("Gather", exact, parts[part], name=f"{name}.{part_name}")
-            for part, part_name in ((QUERY, "query"), (KEY, "key"), (VALUE, "value"))
+            self._g.node("Gather", exact, part, name=f"{name}.{part_name}")
+            for part, part_name in zip(parts, ("query", "key", "value"), strict=True)
         )
         context = self._attend(name, layer, query, key, value)
         context = self._g.node("Gather", context, self._rows.scatter, name=f"{name}.context")
@@ -196,10 +195,9 @@ def _rows_of(dense: Linear, start: int, stop: int) -> Linear:
     return Linear(dense.weight[start:stop], None if dense.bias is None else dense.bias[start:stop])
 
 
-def _write_logits(g: GraphBuilder, rows: Packed, precision: Precision, folded: Folded, first: str) -> None:
-    """Classifier in float32, and a row's logits from its windows'."""
+def _write_logits(g: GraphBuilder, precision: Precision, folded: Folded, first: str) -> str:
+    """Classifier in float32: [W, labels]."""
     full, pooled = Precision(), precision.to_float32(g, "pooled", first)
     if folded.pooler is not None:
         pooled = g.node("Tanh", full.linear(g, "pooler", pooled, folded.pooler), name="pooled.tanh")
-    of_windows = full.linear(g, "windows.logits", pooled, folded.classifier)
-    combine_windows(g, rows, of_windows, len(folded.classifier.weight), "logits")
+    return full.linear(g, "windows.logits", pooled, folded.classifier)

@@ -1,11 +1,20 @@
 """A small writer of ONNX graphs: nodes with readable names, constants stored once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
+from onnx import (
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    checker,
+    helper,
+    numpy_helper,
+)
 
 # Triton 24.10 to 26.07 and ONNX Runtime 1.17 and newer load this; nothing in the graph needs more.
 OPSET = 17
@@ -46,6 +55,33 @@ class GraphBuilder:
             helper.make_node(op_type, names, outputs, f"{outputs[0]}/{op_type}", domain=domain, **attrs)
         )
         return outputs
+
+    def either(
+        self,
+        condition: str,
+        then: Callable[[], list[str]],
+        otherwise: Callable[[], list[str]],
+        results: list[ValueInfoProto],
+    ) -> list[str]:
+        """Add an If: each function adds nodes and names the tensors that become `results`, in their order."""
+        outputs = [each.name for each in results]
+        return self.nodes(
+            "If",
+            condition,
+            outputs=outputs,
+            then_branch=self._branch(f"{outputs[0]}/then", then, results),
+            else_branch=self._branch(f"{outputs[0]}/else", otherwise, results),
+        )
+
+    def _branch(self, name: str, write: Callable[[], list[str]], results: list[ValueInfoProto]) -> GraphProto:
+        """Constants stay with the whole graph, which a branch may read."""
+        outside, self._nodes = self._nodes, []
+        outputs = [
+            ValueInfoProto(name=tensor, type=result.type)
+            for tensor, result in zip(write(), results, strict=True)
+        ]
+        inside, self._nodes = self._nodes, outside
+        return helper.make_graph(inside, name, [], outputs)
 
     def constant(self, name: str, array: ArrayLike) -> str:
         """Store `array` as the initializer `name`; strings are kept as strings.

@@ -5,23 +5,30 @@ empty row has a token of its own and never reads its neighbour. [PAD] inside a r
 transformers without an attention mask. Rows longer than the position table become several windows (see
 `windows`), rows beyond the longest that is read are cut there, and ids outside the vocabulary become
 [UNK]: an error there would fail every other request of the batch.
+
+Each operator costs some microseconds however little it does, which is a good part of a short text's time. So
+there are few of them, and those that cut and combine windows run only where a row may be long (`If`).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
+from export.graph.algebra import Array
 from export.graph.builder import GraphBuilder
 from export.graph.windows import SPECIALS, Windows
 
 # The graph's inputs: ids of all rows, one after the other, and how many each row has.
 INPUT_IDS, ITEM_LENGTHS = "input_ids", "item_lengths"
+# Indices of two ids that lie behind those of the rows.
+A_PAD, NO_TOKEN = -2, -1
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """`size` ids; `no_token` (= size) is the word table's zero row."""
+    """`size` ids, and how the table of words goes on behind them: ids are clipped to -1 .. size, and these
+    two (-1 is the table's last row) read [UNK]. `no_token`: a row of zeros."""
 
     size: int
     pad: int
@@ -29,7 +36,12 @@ class Vocabulary:
 
     @property
     def no_token(self) -> int:
-        return self.size
+        return self.size + 1
+
+    def extended(self, words: Array) -> Array:
+        """[size + 3, width] from [size + 1, width], whose last row is zero."""
+        unknown = words[self.unk : self.unk + 1]
+        return np.concatenate([words[:-1], unknown, words[-1:], unknown])
 
 
 @dataclass(frozen=True)
@@ -42,8 +54,8 @@ class Packed:
     lengths: [W] int32, tokens per window, 1 to the longest position.
     gather: [W, S] index into T of every cell of the padded grid (0 in the padding).
     scatter: [T] index into W*S of every token.
-    counts: [B] windows of every row, which lie one after another.
-    members: [B, most] index into W of a row's windows; W where it has fewer.
+    long: bool, whether a row may have several windows.
+    last: [B, 1] index of a row's last token in the row.
     """
 
     ids: str
@@ -52,133 +64,142 @@ class Packed:
     lengths: str
     gather: str
     scatter: str
-    counts: str
-    members: str
+    long: str
+    last: str
 
 
 def pack_rows(g: GraphBuilder, vocabulary: Vocabulary, windows: Windows, trigram: bool) -> Packed:
     """Add the packing of the inputs `input_ids` [F] int64 and `item_lengths` [B] int32."""
     rows = _rows(g, vocabulary, windows.max_tokens)
-    cut = _cut(g, rows, windows)
-    longest = g.node("ReduceMax", cut.lengths, keepdims=0, name="windows/longest")
-    cells = g.node("Range", 0, longest, 1, name="windows/cells")
-    present = g.node("Less", cells, g.node("Unsqueeze", cut.lengths, [1]), name="windows/present")
-    window, position = _coordinates(g, present, "packed/position")
-    first = g.node("CumSum", cut.lengths, 0, exclusive=1, name="packed/first")
-    gather = g.node("Add", g.node("Unsqueeze", first, [1]), cells)
-    grid = _window_ids(g, rows, cut, cells, present)
-    return Packed(
-        ids=_token_ids(g, grid, longest, window, position, vocabulary.no_token, trigram),
-        position=position,
-        first=first,
-        lengths=g.node("Cast", cut.lengths, to=TensorProto.INT32, name="packed/lengths"),
-        gather=g.node("Where", present, gather, 0, name="packed/gather"),
-        scatter=g.node("Add", g.node("Mul", window, longest), position, name="packed/scatter"),
-        counts=cut.counts,
-        members=cut.members,
+    long = g.node("Greater", rows.width, windows.positions, name="packed/long")
+    shapes: dict[str, list[int | None]] = {"ids": [None], "starts": [None, 1], "lengths": [None, 1]}
+    ids, starts, lengths = g.either(
+        long,
+        lambda: _cut(g, rows, windows),
+        lambda: _whole(g, rows),
+        [helper.make_tensor_value_info(f"windows/{k}", TensorProto.INT64, v) for k, v in shapes.items()],
     )
-
-
-def _coordinates(g: GraphBuilder, present: str, column: str = "") -> tuple[str, str]:
-    """Row and column of every true cell of a [rows, columns] mask, row by row."""
-    both = g.node("NonZero", present)
-    return g.node("Gather", both, 0), g.node("Gather", both, 1, name=column)
+    # A column more than the longest window has: a no_token stands behind each window, and so before the next;
+    # before the first one, index -1 reads the last.
+    width = g.node("Add", g.node("ReduceMax", lengths, keepdims=0), 1, name="windows/width")
+    cells = g.node("Range", 0, width, 1, name="windows/cells")
+    present = g.node("Less", cells, lengths, name="windows/present")
+    source = g.node("Where", present, g.node("Add", starts, cells), NO_TOKEN, name="windows/source")
+    grid = g.node("Reshape", g.node("Gather", ids, source), [-1], name="windows/grid")
+    found = g.node("NonZero", g.node("Reshape", present, [-1]))
+    token = g.node("Reshape", found, [-1], name="windows/token")
+    first = g.node("CumSum", lengths, 0, exclusive=1, name="windows/first")
+    gather = g.node("Where", present, g.node("Add", first, cells), 0)
+    if trigram:
+        token_ids = g.node("Add", g.node("Unsqueeze", token, [1]), [1, 0, -1], name="windows/trigram")
+    else:
+        token_ids = token
+    return Packed(
+        ids=g.node("Gather", grid, token_ids, name="packed/ids"),
+        position=g.node("Mod", token, width, name="packed/position"),
+        first=g.node("Reshape", first, [-1], name="packed/first"),
+        lengths=g.node("Cast", g.node("Reshape", lengths, [-1]), to=TensorProto.INT32, name="packed/lengths"),
+        gather=g.node("Slice", gather, [0], [-1], [1], name="packed/gather"),
+        scatter=g.node("Sub", token, g.node("Div", token, width), name="packed/scatter"),
+        long=long,
+        last=rows.last,
+    )
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """ids: [F + 2] as sent, unknown ones as [UNK], then a [PAD] and a no_token; starts: [B] index of a row's
-    first id, of that [PAD] for an empty row; ends: [B] tokens of a row without trailing [PAD]s, at least 1;
-    nothing: index of the no_token."""
+    """ids: [F + 2] as sent, clipped (see `Vocabulary`), then a [PAD] and a no_token; width: of the longest
+    row, trailing [PAD]s included; source: [B, width] index into ids of every cell; last: [B, 1] column of a
+    row's last token."""
 
     ids: str
-    starts: str
-    ends: str
-    nothing: str
+    width: str
+    source: str
+    last: str
 
 
 def _rows(g: GraphBuilder, vocabulary: Vocabulary, max_tokens: int) -> _Rows:
-    lengths = g.node("Cast", ITEM_LENGTHS, to=TensorProto.INT64, name="rows/lengths")
-    size = g.node("Size", INPUT_IDS, name="rows/size")
-    low, high = g.node("GreaterOrEqual", INPUT_IDS, 0), g.node("Less", INPUT_IDS, vocabulary.size)
-    known = g.node("Where", g.node("And", low, high), INPUT_IDS, vocabulary.unk, name="rows/known")
+    known = g.node("Clip", INPUT_IDS, -1, vocabulary.size, name="rows/known")
     ids = g.node("Concat", known, [vocabulary.pad], [vocabulary.no_token], axis=0, name="rows/ids")
-    starts = g.node("CumSum", lengths, 0, exclusive=1)
-    starts = g.node("Where", g.node("Greater", lengths, 0), starts, size, name="rows/starts")
-    width = g.node("Max", g.node("ReduceMax", lengths, keepdims=0), 1)
-    cells = g.node("Range", 0, g.node("Min", width, max_tokens), 1, name="rows/cells")
-    inside = g.node("Less", cells, g.node("Unsqueeze", lengths, [1]), name="rows/inside")
-    source = g.node("Add", g.node("Unsqueeze", starts, [1]), cells)
-    grid = g.node("Gather", ids, g.node("Where", inside, source, size), name="rows/grid")
-    used = g.node("Not", g.node("Equal", grid, vocabulary.pad), name="rows/used")
-    used_cells = g.node("Mul", g.node("Cast", used, to=TensorProto.INT64), g.node("Add", cells, 1))
-    ends = g.node("Max", g.node("ReduceMax", used_cells, axes=[1], keepdims=0), 1, name="rows/ends")
-    return _Rows(ids, starts, ends, g.node("Add", size, 1, name="rows/nothing"))
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """row, start, lengths: [W] a window's row, the tokens of the text before it, its own tokens; ends: [W]
-    the tokens of its row; counts, members: as in `Packed`."""
-
-    row: str
-    start: str
-    lengths: str
-    ends: str
-    counts: str
-    members: str
-
-
-def _cut(g: GraphBuilder, rows: _Rows, windows: Windows) -> _Cut:
-    """`count` and `cut` of `windows`, for all rows at once."""
-    text = g.node("Sub", rows.ends, SPECIALS, name="rows/text")
-    counts = g.node("Div", g.node("Add", text, windows.room - 1), windows.room)
-    counts = g.node("Max", counts, 1, name="packed/counts")
-    numbers = g.node("Range", 0, g.node("ReduceMax", counts, keepdims=0), 1, name="windows/numbers")
-    present = g.node("Less", numbers, g.node("Unsqueeze", counts, [1]))
-    row, number = _coordinates(g, present)
-    of_row = [g.node("Gather", each, row) for each in (text, counts)]
-    share = g.node("Mul", number, of_row[0])
-    start = g.node("Div", share, of_row[1], name="windows/start")
-    stop = g.node("Div", g.node("Add", share, of_row[0]), of_row[1])
-    lengths = g.node("Add", g.node("Sub", stop, start), SPECIALS, name="windows/lengths")
-    first = g.node("CumSum", counts, 0, exclusive=1)
-    members = g.node("Add", g.node("Unsqueeze", first, [1]), numbers)
-    members = g.node("Where", present, members, g.node("Size", row), name="packed/members")
-    return _Cut(row, start, lengths, g.node("Gather", rows.ends, row), counts, members)
-
-
-def _window_ids(g: GraphBuilder, rows: _Rows, cut: _Cut, cells: str, present: str) -> str:
-    """[W, S] ids of the windows: their part of the row, between its first and its last id; then no_token."""
-    inner = g.node("Add", g.node("Unsqueeze", cut.start, [1]), cells)
-    framed = g.node("Where", g.node("Equal", cells, 0), 0, inner)
-    last = g.node("Equal", cells, g.node("Unsqueeze", g.node("Sub", cut.lengths, 1), [1]))
-    cell = g.node("Where", last, g.node("Unsqueeze", g.node("Sub", cut.ends, 1), [1]), framed)
-    start = g.node("Unsqueeze", g.node("Gather", rows.starts, cut.row), [1])
-    source = g.node("Where", present, g.node("Add", start, cell), rows.nothing, name="windows/source")
-    return g.node("Gather", rows.ids, source, name="windows/ids")
-
-
-def _token_ids(
-    g: GraphBuilder, grid: str, longest: str, window: str, position: str, no_token: int, trigram: bool
-) -> str:
-    """[T, 3] next, current, previous id; `no_token` beyond a window's ends, where transformers pads zeros."""
-    flat = g.node("Reshape", g.node("Pad", grid, [0, 1, 0, 1], no_token), [-1], name="windows/framed")
-    current = g.node("Mul", window, g.node("Add", longest, 2))
-    current = g.node("Add", g.node("Add", current, position), 1, name="windows/current")
-    if not trigram:
-        return g.node("Gather", flat, current, name="packed/ids")
-    offsets = g.node("Add", g.node("Unsqueeze", current, [1]), [1, 0, -1], name="windows/trigram")
-    return g.node("Gather", flat, offsets, name="packed/ids")
-
-
-def combine_windows(g: GraphBuilder, packed: Packed, logits: str, labels: int, name: str) -> str:
-    """[B, labels] mean of every row's windows, from `logits` [W, labels]; one window's mean is itself, bit by
-    bit."""
-    none = g.constant("windows/none", np.zeros((1, labels), np.float32))
-    known = g.node("Concat", logits, none, axis=0)
-    total = g.node(
-        "ReduceSum", g.node("Gather", known, packed.members), [1], keepdims=0, name=f"{name}/total"
+    lengths = g.node(
+        "Cast", g.node("Unsqueeze", ITEM_LENGTHS, [1]), to=TensorProto.INT64, name="rows/lengths"
     )
-    counts = g.node("Unsqueeze", g.node("Cast", packed.counts, to=TensorProto.FLOAT), [1])
-    return g.node("Div", total, counts, name=name)
+    width = g.node("Clip", g.node("ReduceMax", lengths, keepdims=0), 1, max_tokens, name="rows/width")
+    cells = g.node("Range", 0, width, 1, name="rows/cells")
+    inside = g.node("Less", cells, lengths, name="rows/inside")
+    starts = g.node("CumSum", lengths, 0, exclusive=1, name="rows/starts")
+    source = g.node("Where", inside, g.node("Add", starts, cells), A_PAD, name="rows/source")
+    padding = g.node("Equal", g.node("Gather", ids, source), vocabulary.pad, name="rows/padding")
+    used = g.node("Where", padding, 0, cells, name="rows/used")
+    last = g.node("ReduceMax", used, axes=[1], keepdims=1, name="rows/last")
+    return _Rows(ids, width, source, last)
+
+
+def _whole(g: GraphBuilder, rows: _Rows) -> list[str]:
+    """Every row as its only window: ids, and where in them each starts, and its tokens."""
+    return [g.node("Identity", rows.ids), _starts(g, rows), g.node("Add", rows.last, 1)]
+
+
+def _cut(g: GraphBuilder, rows: _Rows, windows: Windows) -> list[str]:
+    """`cut` of `windows` for all rows at once: ids of the windows, each with a no_token behind it at least,
+    and where in them each starts, and its tokens."""
+    counts = _counts(g, rows.last, windows)
+    numbers = g.node("Range", 0, g.node("ReduceMax", counts, keepdims=0), 1)
+    found = g.node("NonZero", g.node("Less", numbers, counts))
+    row, number = (g.node("Reshape", g.node("Gather", found, each), [-1, 1]) for each in (0, 1))
+    text, count, start_of_row, last = (
+        g.node("GatherND", each, row) for each in (_text(g, rows.last), counts, _starts(g, rows), rows.last)
+    )
+    share = g.node("Mul", number, text)
+    start = g.node("Div", share, count, name="cut/start")
+    stop = g.node("Div", g.node("Add", share, text), count, name="cut/stop")
+    lengths = g.node("Add", g.node("Sub", stop, start), SPECIALS, name="cut/lengths")
+    cells = g.node("Range", 0, windows.positions + 1, 1, name="cut/cells")
+    inner = g.node("Where", g.node("Equal", cells, 0), 0, g.node("Add", start, cells))
+    cell = g.node("Where", g.node("Less", cells, g.node("Sub", lengths, 1)), inner, last, name="cut/cell")
+    present = g.node("Less", cells, lengths)
+    source = g.node("Where", present, g.node("Add", start_of_row, cell), NO_TOKEN, name="cut/source")
+    ids = g.node("Reshape", g.node("Gather", rows.ids, source), [-1], name="cut/ids")
+    starts = g.node("Range", 0, g.node("Size", ids), windows.positions + 1)
+    return [ids, g.node("Unsqueeze", starts, [1]), lengths]
+
+
+def _starts(g: GraphBuilder, rows: _Rows) -> str:
+    """[B, 1] index of a row's first id, of a [PAD] for an empty row."""
+    return g.node("Slice", rows.source, [0], [1], [1])
+
+
+def _text(g: GraphBuilder, last: str) -> str:
+    """[B, 1] tokens between a row's first and last."""
+    return g.node("Sub", last, SPECIALS - 1)
+
+
+def _counts(g: GraphBuilder, last: str, windows: Windows) -> str:
+    """[B, 1] windows of every row: `count` of `windows`."""
+    whole = g.node("Div", g.node("Add", _text(g, last), windows.room - 1), windows.room)
+    return g.node("Max", whole, 1)
+
+
+def combine_windows(
+    g: GraphBuilder, packed: Packed, windows: Windows, logits: str, labels: int, name: str
+) -> None:
+    """Add `name`, [B, labels]: the mean of every row's windows, from `logits` [W, labels]; one window's mean
+    is itself, bit by bit."""
+    result = helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, labels])
+    g.either(
+        packed.long,
+        lambda: [_mean(g, packed, windows, logits, labels)],
+        lambda: [g.node("Identity", logits)],
+        [result],
+    )
+
+
+def _mean(g: GraphBuilder, packed: Packed, windows: Windows, logits: str, labels: int) -> str:
+    counts = _counts(g, packed.last, windows)
+    numbers = g.node("Range", 0, g.node("ReduceMax", counts, keepdims=0), 1)
+    members = g.node("Add", g.node("CumSum", counts, 0, exclusive=1), numbers)
+    members = g.node("Where", g.node("Less", numbers, counts), members, -1, name="mean/members")
+    nothing = g.constant("mean/nothing", np.zeros((1, labels), np.float32))
+    known = g.node("Concat", logits, nothing, axis=0)
+    total = g.node("ReduceSum", g.node("Gather", known, members), [1], keepdims=0, name="mean/total")
+    return g.node("Div", total, g.node("Cast", counts, to=TensorProto.FLOAT))

@@ -118,6 +118,15 @@ def test_a_short_rows_logits_are_its_windows_bit_by_bit(checkpoint: Checkpoint) 
             np.testing.assert_array_equal(row, own[0])
 
 
+def test_a_short_row_gives_the_same_bits_where_windows_are_cut(
+    checkpoint: Checkpoint, session: InferenceSession
+) -> None:
+    rows = [*random_rows(checkpoint, [1, 2, 7, 39, POSITIONS]), []]
+    for row in rows:
+        stretched = [*row, *[0] * (POSITIONS + 1 - len(row))]
+        np.testing.assert_array_equal(run_rows(session, [stretched]), run_rows(session, [row]))
+
+
 def test_the_model_says_how_it_cuts(session: InferenceSession) -> None:
     said = session.get_modelmeta().custom_metadata_map
     assert (said["window_tokens"], said["max_tokens"]) == ("40", "4096")
