@@ -69,7 +69,8 @@ class Round:
 def gateway(server: TritonServer) -> Iterator[tuple[str, int]]:
     """A gateway process before this server: its URL and process id."""
     python = find_interpreter(server.options.python).executable
-    settings = {"GATEWAY_PORT": "0", "TRITON_URL": server.grpc_url, "ACCESS_LOG": os.devnull}
+    urls = {"TRITON_URL": server.grpc_url, "TRITON_HTTP_URL": server.http_url}
+    settings = {"GATEWAY_PORT": "0", "ACCESS_LOG": os.devnull, **urls}
     process = subprocess.Popen(
         [python, "-m", "gateway"],
         cwd=PACKAGE.parent,

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -20,7 +21,7 @@ from .sentiment import Sentiment
 from .session import Session
 from .sources import Texts, check_list, open_windows
 from .tensors import read_batch_size, read_labels
-from .transport import Transport
+from .transport import OpenTransport, Transport, open_transport
 
 T = TypeVar("T")
 Call = Callable[[Transport], Awaitable[T]]
@@ -40,6 +41,7 @@ class AsyncSentimentClient:
     background: the server prefers the requests of others.
     only_loop: set it where no other event loop of this process speaks gRPC, as in an asyncio service. A gRPC
     request then takes less processor time.
+    transport: opens the connections in place of the protocol's own.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class AsyncSentimentClient:
         headers: Mapping[str, str] | None = None,
         background: bool = False,
         only_loop: bool = False,
+        transport: OpenTransport | None = None,
     ) -> None:
         self.endpoint = parse_endpoint(url, protocol)
         self.model = model
         self.limits = limits or Limits()
         self.background = background
-        self._only_loop = only_loop
+        pool = partial(open_transport, connections=self.limits.max_in_flight, only_loop=only_loop)
+        self._open = transport or pool
         self._timeout = self.limits.timeout
         self._headers = dict(headers or {})
         self._batch_size = self.limits.batch_size
@@ -222,7 +226,7 @@ class AsyncSentimentClient:
         if self._closed:
             raise RuntimeError("this client is closed; make a new one")
         if self._session is None or not self._session.belongs_here():
-            self._session = Session(self.endpoint, self._headers, self.limits, self._only_loop)
+            self._session = Session(self.endpoint, self._headers, self.limits, self._open)
         return self._session
 
 

@@ -10,7 +10,7 @@ from .endpoint import Endpoint
 from .errors import ServerBusy
 from .limits import Limits
 from .retry import Attempts
-from .transport import open_transport
+from .transport import OpenTransport
 
 # Sessions of the parent of a fork. A finalizer would write to connections that the parent still uses.
 _inherited: list["Session"] = []
@@ -20,9 +20,9 @@ class Session:
     """Opened inside the event loop that will use it."""
 
     def __init__(
-        self, endpoint: Endpoint, headers: Mapping[str, str], limits: Limits, only_loop: bool
+        self, endpoint: Endpoint, headers: Mapping[str, str], limits: Limits, transport: OpenTransport
     ) -> None:
-        self.transport = open_transport(endpoint, headers, limits.max_in_flight, only_loop)
+        self.transport = transport(endpoint, headers)
         self.circuit = Circuit()
         self._limits = limits
         self._places = asyncio.Semaphore(limits.max_in_flight)

@@ -1,6 +1,6 @@
 """What a client needs from a protocol, and the choice between the two that have it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .endpoint import Endpoint
@@ -21,6 +21,9 @@ class Transport(Protocol):
     async def is_ready(self, model: str, timeout: float) -> bool: ...
 
     async def close(self) -> None: ...
+
+
+OpenTransport = Callable[[Endpoint, Mapping[str, str]], Transport]
 
 
 def open_transport(

@@ -10,6 +10,7 @@ from gateway.labels import Description, describe
 from gateway.problem import Problem
 from gateway.settings import Settings
 from gateway.tracing import traceparent
+from gateway.triton_http import TritonHttp
 
 LISTS_IN_FLIGHT = 8
 
@@ -25,10 +26,12 @@ class Model:
         timeout = settings.request_timeout
         at_once = Limits(timeout=timeout, deadline=0, max_in_flight=settings.max_in_flight)
         lists = Limits(timeout=timeout, deadline=timeout, max_in_flight=LISTS_IN_FLIGHT)
-        self.single, self.lists = (
-            AsyncSentimentClient(settings.triton_url, "grpc", name, limits, only_loop=True)
-            for limits in (at_once, lists)
-        )
+        grpc = settings.triton_url, "grpc", name
+        self.lists = AsyncSentimentClient(*grpc, lists, only_loop=True)
+        if url := settings.triton_http_url:
+            self.single = AsyncSentimentClient(url, "http", name, at_once, transport=TritonHttp)
+        else:
+            self.single = AsyncSentimentClient(*grpc, at_once, only_loop=True)
         self._description: Description | None = None
 
     async def outcomes(self, texts: Sequence[str], request_id: str, timeout: float) -> list[Outcome]:

@@ -39,7 +39,8 @@ class Settings(BaseModel):
     """Settings by the name of their environment variable. Times in seconds, sizes in bytes.
 
     GATEWAY_HOST, GATEWAY_PORT: where it listens; port 0 picks a free one.
-    TRITON_URL: Triton's gRPC address.
+    TRITON_URL: Triton's gRPC address. TRITON_HTTP_URL: its HTTP address; where it is set, single texts go
+        there, which costs less.
     MODELS: the ensembles that it offers; the first one is the default.
     GATEWAY_DATA: folder of what outlives a request (uploads and results of tasks).
     BROKER_URL: of Celery, such as amqp://... or redis://...; empty is the embedded one.
@@ -66,6 +67,7 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", alias="GATEWAY_HOST")
     port: int = Field(8080, alias="GATEWAY_PORT", ge=0, le=65535)
     triton_url: str = Field("127.0.0.1:8001", alias="TRITON_URL", min_length=1)
+    triton_http_url: str = Field("", alias="TRITON_HTTP_URL")
     models: Names = Field(("sentiment", "sentiment_fast"), alias="MODELS", min_length=1)
     data_folder: Path = Field(Path(".cache/gateway"), alias="GATEWAY_DATA")
     broker_url: str = Field("", alias="BROKER_URL")

@@ -50,6 +50,7 @@ class GatewayChild(CommandChild):
             "GATEWAY_HOST": self.host,
             "GATEWAY_PORT": str(self.port),
             "TRITON_URL": self._server.grpc_url,
+            "TRITON_HTTP_URL": self._server.http_url,
             ENDPOINT: self._server.options.otlp_endpoint,
         }
         super().start(cancelled)
