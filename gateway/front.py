@@ -10,7 +10,6 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -72,10 +71,10 @@ class Front:
         seconds = time.perf_counter() - visit.began
         state, metrics = visit.state, self._services.metrics
         route = getattr(scope.get("route"), "path", "other")
-        metrics.requests.labels(scope["method"], route, str(visit.status)).inc()
-        metrics.latency.labels(route).observe(seconds)
+        metrics.requests(scope["method"], route, str(visit.status)).inc()
+        metrics.latency(route).observe(seconds)
         if kind := state.get("problem"):
-            metrics.refusals.labels(kind).inc()
+            metrics.refusals(kind).inc()
         self._services.access_log.write(
             {
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -104,15 +103,15 @@ class Visit:
         self.receiver_gone = False
         self.state: dict[str, Any] = scope.setdefault("state", {})
         self._scope, self._receive, self._send, self._limit = scope, receive, send, limit
-        self._headers = Headers(scope=scope)
-        given = self._headers.get("x-request-id", "")
+        self._headers = dict(scope["headers"])
+        given = self._headers.get(b"x-request-id", b"").decode("latin-1")
         self.state["request_id"] = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         note(request_id=self.state["request_id"])
 
     def check_length(self) -> None:
         """Refuses a body that announces itself as too large, before any of it is read."""
-        length = self._headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self._limit:
+        length = self._headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._limit:
             raise self._too_large()
 
     async def receive(self) -> Message:

@@ -18,7 +18,8 @@ LISTS_IN_FLIGHT = 8
 class Model:
     """One ensemble. Single texts are answered or refused at once; lists are retried while the caller waits.
 
-    Each client has a gRPC connection of its own, which carries any number of requests at once.
+    gRPC carries any number of requests at once on a connection. HTTP takes a connection for each that is at
+    work, and less processor time.
     """
 
     def __init__(self, name: str, settings: Settings) -> None:
@@ -26,20 +27,20 @@ class Model:
         timeout = settings.request_timeout
         at_once = Limits(timeout=timeout, deadline=0, max_in_flight=settings.max_in_flight)
         lists = Limits(timeout=timeout, deadline=timeout, max_in_flight=LISTS_IN_FLIGHT)
-        grpc = settings.triton_url, "grpc", name
-        self.lists = AsyncSentimentClient(*grpc, lists, only_loop=True)
+        self.lists = AsyncSentimentClient(settings.triton_url, "grpc", name, lists, only_loop=True)
         if url := settings.triton_http_url:
             self.single = AsyncSentimentClient(url, "http", name, at_once, transport=TritonHttp)
         else:
-            self.single = AsyncSentimentClient(*grpc, at_once, only_loop=True)
+            self.single = AsyncSentimentClient(settings.triton_url, "grpc", name, at_once, only_loop=True)
         self._description: Description | None = None
 
     async def outcomes(self, texts: Sequence[str], request_id: str, timeout: float) -> list[Outcome]:
-        """One outcome a text, in order; raises what `clients` raises. timeout: seconds for each request."""
+        """One outcome a text, in order. Raises TimeoutError after `timeout` seconds, and what `clients` raises."""
         context = traceparent()
         if len(texts) == 1:
             return await self.single.classify_batch(Batch((0,), tuple(texts)), request_id, timeout, context)
-        return [outcome async for outcome in self.lists.outcomes(texts, request_id, timeout, context)]
+        async with asyncio.timeout(timeout):
+            return [outcome async for outcome in self.lists.outcomes(texts, request_id, timeout, context)]
 
     async def description(self, fresh: bool = False) -> Description:
         """Labels, versions and limits, as the server has them; asked for once, unless `fresh`."""

@@ -29,7 +29,7 @@ class TritonHttp:
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str]) -> None:
         parts = urlsplit(f"//{endpoint.address}")
-        self._host, self._port, self._tls = parts.hostname, parts.port, endpoint.tls
+        self._host, self._port, self._tls = parts.hostname or "", parts.port or 80, endpoint.tls
         self._path = parts.path
         self._headers = {"Host": parts.netloc, **headers}
         self._idle: list[_Connection] = []
