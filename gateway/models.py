@@ -35,7 +35,7 @@ class Model:
         self._description: Description | None = None
 
     async def outcomes(self, texts: Sequence[str], request_id: str, timeout: float) -> list[Outcome]:
-        """One outcome a text, in order. Raises TimeoutError after `timeout` seconds, and what `clients` raises."""
+        """One outcome a text, in order. Raises TimeoutError after `timeout` s, and what `clients` raises."""
         context = traceparent()
         if len(texts) == 1:
             return await self.single.classify_batch(Batch((0,), tuple(texts)), request_id, timeout, context)

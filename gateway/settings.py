@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from clients.endpoint import Protocol, parse_endpoint
 from gateway.errors import GatewayError
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -29,6 +30,14 @@ def _not_any(origins: tuple[str, ...]) -> tuple[str, ...]:
     if "*" in origins:
         raise ValueError("name the origins; * would let every web page of a visitor use this service")
     return origins
+
+
+def _spoken(protocol: Protocol) -> AfterValidator:
+    def check(url: str) -> str:
+        parse_endpoint(url, protocol)
+        return url
+
+    return AfterValidator(check)
 
 
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
@@ -66,8 +75,8 @@ class Settings(BaseModel):
 
     host: str = Field("127.0.0.1", alias="GATEWAY_HOST")
     port: int = Field(8080, alias="GATEWAY_PORT", ge=0, le=65535)
-    triton_url: str = Field("127.0.0.1:8001", alias="TRITON_URL", min_length=1)
-    triton_http_url: str = Field("", alias="TRITON_HTTP_URL")
+    triton_url: Annotated[str, _spoken("grpc")] = Field("127.0.0.1:8001", alias="TRITON_URL", min_length=1)
+    triton_http_url: Annotated[str, _spoken("http")] = Field("", alias="TRITON_HTTP_URL")
     models: Names = Field(("sentiment", "sentiment_fast"), alias="MODELS", min_length=1)
     data_folder: Path = Field(Path(".cache/gateway"), alias="GATEWAY_DATA")
     broker_url: str = Field("", alias="BROKER_URL")
