@@ -27,7 +27,7 @@ from serving.interpreter import Interpreter
 from serving.logs import LogFilter
 from serving.options import ServerOptions, arguments
 from serving.pump import HeldLines, pump
-from serving.repository import find_models
+from serving.repository import are_complete, find_models
 from serving.runtime import assemble, find_interpreter
 from serving.stubs import Stub, Watch
 from serving.watchdog import Watchdog
@@ -135,6 +135,12 @@ class TritonServer:
         ports: dict[str, Any] = {key: getattr(self.options, key) or next(chosen) for key in PORTS.values()}
         self.options = replace(self._asked, **ports)
         self._choose_models()
+        # Half the start's time is auto-completion, which a restart skips where it has nothing to do, and no
+        # model can come later. Not the first start: one of 50 without it ended in SIGABRT, and nobody would
+        # try again. After a restart that failed, the process is None as well.
+        if self._process is not None and self.options.model_control_mode == "none":
+            whole = are_complete(self.options.model_repository, self.options.model_config_name)
+            self.options = replace(self.options, complete_configs=whole)
 
     def _choose_models(self) -> None:
         """Triton exits when a model lacks its artefacts.

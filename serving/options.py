@@ -19,9 +19,10 @@ class ServerOptions:
     """Ports: 0 picks a free one. Times in seconds, sizes in bytes.
 
     `load_models` empty means every model that has its artefacts; `tolerate_failures` keeps a server up that
-    cannot load all others. `hang_timeout`: a model without an answer for so long is looked at as hung, where
-    the server is supervised; 0 never. `admin_key` opens the restricted APIs to
-    requests that carry it in the header `admin-key`; by default it is random, so they stay closed.
+    cannot load all others. `complete_configs`: no model leaves a part of its configuration to Triton.
+    `hang_timeout`: a model without an answer for so long is looked at as hung, where the server is watched;
+    0 never. `admin_key` opens the restricted APIs to requests that carry it in the header `admin-key`; by
+    default it is random, so they stay closed.
     `otlp_endpoint`: base URL of an OpenTelemetry collector (OTLP over HTTP), which gets the spans of requests
     that bring a `traceparent`; empty is no tracing.
     """
@@ -35,6 +36,7 @@ class ServerOptions:
     poll_seconds: int = 2
     load_models: tuple[str, ...] = ()
     tolerate_failures: bool = False
+    complete_configs: bool = False
     model_config_name: str = ""
     exit_timeout: int = 30
     start_timeout: int = 300
@@ -73,6 +75,8 @@ def arguments(options: ServerOptions, runtime: Runtime, shm_prefix: str) -> list
 def _model_arguments(options: ServerOptions) -> list[str]:
     mode = "explicit" if options.load_models else options.model_control_mode
     given = [f"--model-control-mode={mode}", *(f"--load-model={name}" for name in options.load_models)]
+    if options.complete_configs:
+        given.append("--disable-auto-complete-config")
     if options.tolerate_failures:
         given.append("--exit-on-error=false")
     if options.tolerate_failures or options.model_control_mode != "none":

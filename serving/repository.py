@@ -25,6 +25,24 @@ def find_models(repository: Path, config_name: str = "") -> tuple[tuple[str, ...
     return tuple(sorted(ready)), tuple(sorted(configs.keys() - ready))
 
 
+def are_complete(repository: Path, config_name: str = "") -> bool:
+    """Whether no model leaves a part of its configuration to Triton's auto-completion, which costs the start
+    of one more process for each model."""
+    return all(_is_complete(each, config_name) for each in repository.iterdir() if each.is_dir())
+
+
+def _is_complete(folder: Path, config_name: str) -> bool:
+    """A Python model may also complete itself what it pleases."""
+    if not (folder / "config.pbtxt").exists():
+        return False
+    config = read_config(folder, config_name)
+    if config.HasField("ensemble_scheduling"):
+        return True
+    codes = (path.read_text(errors="replace") for path in folder.glob("*/*.py"))
+    completes = any("auto_complete_config" in code for code in codes)
+    return bool(config.backend and config.input and config.output) and not completes
+
+
 def read_config(folder: Path, config_name: str = "") -> ModelConfig:
     """A model's configuration: `configs/<config_name>.pbtxt` where it exists, as Triton chooses."""
     custom = folder / "configs" / f"{config_name}.pbtxt"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from serving.errors import ServingError
-from serving.repository import find_models
+from serving.repository import are_complete, find_models
 
 
 def model(repository: Path, name: str, config: str, artefact: str = "") -> None:
@@ -54,3 +54,28 @@ def test_a_broken_configuration_is_named(tmp_path: Path) -> None:
     model(tmp_path, "net", "backend: {")
     with pytest.raises(ServingError, match=r"net/config.pbtxt is not a model configuration"):
         find_models(tmp_path)
+
+
+SIGNATURE = (
+    'input { name: "x" data_type: TYPE_FP32 dims: 1 } output { name: "y" data_type: TYPE_FP32 dims: 1 }'
+)
+
+
+def test_configurations_are_complete_when_none_has_a_gap(tmp_path: Path) -> None:
+    model(tmp_path, "net", f'backend: "onnxruntime" {SIGNATURE}', "1/model.onnx")
+    model(tmp_path, "code", f'backend: "python" {SIGNATURE}', "1/model.py")
+    model(tmp_path, "whole", ensemble("net"), "1/.keep")
+    assert are_complete(tmp_path)
+    (tmp_path / "code" / "1" / "model.py").write_text("def auto_complete_config(config): ...")
+    assert not are_complete(tmp_path)
+
+
+@pytest.mark.parametrize("config", ['backend: "onnxruntime"', SIGNATURE], ids=["no tensors", "no backend"])
+def test_a_gap_in_a_configuration_is_seen(tmp_path: Path, config: str) -> None:
+    model(tmp_path, "net", config, "1/model.onnx")
+    assert not are_complete(tmp_path)
+
+
+def test_a_model_without_a_configuration_is_a_gap(tmp_path: Path) -> None:
+    (tmp_path / "bare" / "1").mkdir(parents=True)
+    assert not are_complete(tmp_path)
