@@ -80,11 +80,11 @@ perf-analyzer: $(SERVER)/.installed $(DEV)/.installed ## Fetch the real perf_ana
 lock: ## Pin requirements/*.txt anew from requirements/*.in
 	@$(PYTHON) -m venv .venv/lock
 	@.venv/lock/bin/pip install -q pip-tools==7.6.2
-	@for name in server dev bulk; do \
+	@for name in server dev bulk rivals/litserve rivals/infinity rivals/bentoml; do \
 		CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/pip-compile -q --upgrade --strip-extras --no-emit-index-url \
 			--no-emit-find-links --no-emit-trusted-host -o requirements/$$name.txt requirements/$$name.in; done
 	@# A CPU build's local version label is not on every index.
-	@sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements/dev.txt
+	@sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements/dev.txt requirements/rivals/*.txt
 
 clean: ## Remove the environments, caches and exported artefacts
 	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .benchmarks

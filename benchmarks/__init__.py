@@ -2,6 +2,7 @@
 
     python -m benchmarks                        # everything, under 25 minutes on 2 cores
     python -m benchmarks --quick                # a first look, under 10 minutes
+    python -m benchmarks --rivals               # infinity-emb, LitServe and BentoML, too
     python -m benchmarks report                 # render the report again from raw.json
     python -m benchmarks fetch-perf-analyzer    # the real perf_analyzer, into .cache/
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,9 @@ def run(
     full: Annotated[
         bool, typer.Option("--full", help="Bulk scoring of 1,000 reviews with 24 layers, too.")
     ] = False,
+    rivals: Annotated[
+        bool, typer.Option("--rivals", help="Servers that people choose instead, too; builds them first.")
+    ] = False,
     section: Annotated[
         list[str] | None,
         typer.Option(help="Measure only this section (repeatable), keep the rest."),
@@ -45,7 +49,8 @@ def run(
     with one_line_errors():
         from benchmarks.run.settings import DEFAULT, FULL, QUICK
 
-        _measure(checkpoint, QUICK if quick else FULL if full else DEFAULT, section or [], results)
+        settings = QUICK if quick else FULL if full else DEFAULT
+        _measure(checkpoint, replace(settings, rivals=rivals), section or [], results)
 
 
 def _measure(checkpoint: Path, settings: "Settings", only: list[str], results: Path | None) -> None:
@@ -61,7 +66,7 @@ def _measure(checkpoint: Path, settings: "Settings", only: list[str], results: P
     # A first look must not replace the tracked results of a whole run.
     home = CACHE / settings.name if settings.name == "quick" else RESULTS
     store = Store(results or home / machine.slug(machine.describe()))
-    sections = Sections(store.load() if only else store, only)
+    sections = Sections(store.load() if only and store.path.is_file() else store, only)
     with _progress() as show:
         run_everything(checkpoint, settings, sections, show)
     console.print(f"report: {render(store)}")

@@ -62,7 +62,7 @@ class HttpCaller:
     url: str
     _pool: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(maxsize=64, block=False))
 
-    def post(self, body: dict) -> dict:
+    def post(self, body: dict) -> Any:
         """The JSON answer.
 
         Raises:
@@ -110,6 +110,28 @@ class PaddedCaller:
         width = output["shape"][-1]
         rows = [output["data"][i * width : (i + 1) * width] for i in range(len(texts))]
         return [self.labels[row.index(max(row))] for row in rows]
+
+
+@dataclass
+class BentoCaller:
+    """A batchable endpoint of BentoML takes and gives lists."""
+
+    http: HttpCaller
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        return self.http.post({"texts": list(texts)})
+
+
+@dataclass
+class InfinityCaller:
+    """infinity-emb's /classify gives every label of a text with its score."""
+
+    http: HttpCaller
+    model: str
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        rows = self.http.post({"model": self.model, "input": list(texts)})["data"]
+        return [max(row, key=lambda each: each["score"])["label"] for row in rows]
 
 
 def infer_body(texts: Sequence[str], *outputs: str) -> dict:

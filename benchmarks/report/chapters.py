@@ -21,6 +21,10 @@ fast endpoints. The winners by latency and by throughput among its endpoints as 
 are the rivals everywhere else. float16 is slow on a CPU without AVX512-FP16; bfloat16 is not, but a change of
 the app's code, so it is a contestant of its own.
 """
+RIVALS = """\
+Searched with the shipped checkpoint: as the documentation starts each, then ways to share the cores. A row
+named "tuned" elsewhere is the setting with the highest throughput here.
+"""
 FLASK_TABLE = f"""\
 By pytest-benchmark, rounds of the contestants alternating in blocks. The Flask app runs at its best
 setting for latency; `batch` is one request to it and the bulk client to ours, `basic` is one request a
@@ -79,6 +83,10 @@ def _grid(figures: Figures) -> str:
     return cost_tables.flask_grid(figures) if figures.store.get("flask_grid") else ""
 
 
+def _rivals(figures: Figures) -> str:
+    return cost_tables.rivals_grid(figures) if figures.store.get("rivals_grid") else ""
+
+
 def _limit(figures: Figures) -> str:
     if not figures.store.get("peak") or not figures.section(DEEP, "load"):
         return ""
@@ -96,6 +104,7 @@ CHAPTERS = (
     Chapter("The shipped checkpoint: the headline", "", _tables(load_tables.headline, "load", SHIPPED)),
     Chapter("The shipped checkpoint: load curves", "", _tables(load_tables.load_curves, "load", SHIPPED)),
     Chapter("The Flask app's settings", FLASK_SETTINGS, _grid),
+    Chapter("The settings of servers that people choose instead", RIVALS, _rivals),
     Chapter("24 layers: the Flask app's own table", FLASK_TABLE, _tables(flask_table, "table")),
     Chapter("The shipped checkpoint: the Flask app's own table", "", _tables(flask_table, "table", SHIPPED)),
     Chapter("perf_analyzer: closed loop", PERF_CLOSED, _perf("perf_closed")),

@@ -100,6 +100,15 @@ def flask_grid(figures: Figures) -> str:
     return table(["setting", "p50 ms, 1 client", "reviews/s, 16 clients"], rows)
 
 
+def rivals_grid(figures: Figures) -> str:
+    """What the search for the best setting of each rival found."""
+    rows: list[list[Cell]] = [
+        [names.LABELS[row["rival"]], row["label"], row["p50_ms"], row["reviews_per_second"]]
+        for row in figures.store.get("rivals_grid") or []
+    ]
+    return table(["", "setting", "p50 ms, 1 client", "reviews/s, 16 clients"], rows)
+
+
 def idle(figures: Figures, checkpoint: str) -> str:
     """Cores that idle servers keep busy."""
     shares = figures.section(checkpoint, "idle", {})

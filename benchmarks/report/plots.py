@@ -27,6 +27,7 @@ COLOURS = {
     names.SENTIMENT: "#1f77b4",
     names.SENTIMENT_FAST: "#2a9d4a",
 }
+_OTHERS = "#9db4c0"
 _PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 
 
@@ -55,7 +56,7 @@ def draw_latency_throughput(figures: Figures, checkpoint: str, axes: Axes) -> bo
     for key in dict.fromkeys(point.contestant for point in points):
         line = [point for point in points if point.contestant == key]
         speed = [point.reviews_per_second for point in line]
-        colour = COLOURS[key]
+        colour = COLOURS.get(key, _OTHERS)
         axes.plot(speed, [p.p50_ms for p in line], "o-", color=colour, ms=5, label=names.LABELS[key])
         axes.plot(speed, [p.p99_ms for p in line], "^:", color=colour, ms=5, alpha=0.6)
         for point in line:
@@ -92,10 +93,10 @@ def draw_text_length(figures: Figures, checkpoint: str, axes: Axes) -> bool:
 def draw_share_of_limit(figures: Figures, checkpoint: str, axes: Axes) -> bool:
     """Useful GFLOP/s of everybody, with the machine's peaks as lines."""
     shares = shares_of_limit(figures, checkpoint)
-    by_label = {label: COLOURS[key] for key, label in names.LABELS.items()}
+    by_label = {names.LABELS[key]: colour for key, colour in COLOURS.items()}
     for place, (label, speed, precision, share) in enumerate(reversed(shares)):
         rate = figures.gflops(checkpoint, speed)
-        axes.barh(place, rate, color=by_label.get(label, "#9db4c0"))
+        axes.barh(place, rate, color=by_label.get(label, _OTHERS))
         shown = f" {100 * share:.0f}% of {precision} "
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
         axes.text(rate, place, shown, va="center", fontsize=8, bbox=box, zorder=3)

@@ -20,6 +20,7 @@ class ChildServer(ABC):
 
     name = "the server"
     start_timeout_s = 180.0
+    folder = ROOT
 
     def __init__(self) -> None:
         self.port = processes.free_port()
@@ -77,7 +78,7 @@ class ChildServer(ABC):
         self._process = subprocess.Popen(
             self._command(),
             env=self._environment(),
-            cwd=ROOT,
+            cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,

@@ -14,8 +14,19 @@ from benchmarks.perf_analyzer.fetch import fetch
 from benchmarks.run.sections import Sections, part_of
 from benchmarks.run.settings import Settings
 from benchmarks.run.stage import Progress, Stage
-from benchmarks.run.suite import alone, idle, in_process, layers, load_curves, perf, scale, table, tuning
-from benchmarks.servers.arena import Arena, FlaskChoice, open_arena
+from benchmarks.run.suite import (
+    alone,
+    idle,
+    in_process,
+    layers,
+    load_curves,
+    perf,
+    rival_grid,
+    scale,
+    table,
+    tuning,
+)
+from benchmarks.servers.arena import Arena, FlaskChoice, RivalChoice, open_arena
 from benchmarks.servers.contestants import SENTIMENT_FAST
 from benchmarks.servers.random_checkpoint import make_random_checkpoint
 from benchmarks.servers.repository import prepare
@@ -26,6 +37,7 @@ DEEP, SHIPPED = "layers24", "shipped"
 SECTIONS = (
     "peak",
     "flask_grid",
+    "rivals_grid",
     DEEP,
     *(f"{DEEP}.{part}" for part in ("in_process", "alone", "idle", "load", "table", "layers")),
     *(f"{DEEP}.{part}" for part in ("batch", "bulk", "perf_closed", "perf_open", "perf_lengths")),
@@ -33,6 +45,7 @@ SECTIONS = (
     *(f"{SHIPPED}.{part}" for part in ("in_process", "load", "table", "layers", "bulk")),
 )
 Flask = dict[str, FlaskChoice]
+Rivals = dict[str, RivalChoice]
 
 
 def run_everything(checkpoint: Path, settings: Settings, sections: Sections, progress: Progress) -> None:
@@ -50,17 +63,26 @@ def run_everything(checkpoint: Path, settings: Settings, sections: Sections, pro
         store.describe_run(machine=machine.describe(), settings=settings.name, finished=False)
     fetch()
     sections.measure("peak", measure_peaks, cores, settings.peak_seconds)
-    deep = _stage(deep_checkpoint(checkpoint, progress), settings, sections, progress)
-    shipped = _stage(checkpoint, settings, sections, progress)
+    shipped = deep = _stage(checkpoint, settings, sections, progress)
+    if wants_deep := _wants(sections, DEEP, "flask_grid"):
+        deep = _stage(deep_checkpoint(checkpoint, progress), settings, sections, progress)
     flask = _flask_settings(deep, sections, cores)
+    rivals = _rivals(shipped, sections, cores)
     if whole:
         store.describe_run(flask={key: choice.label for key, choice in flask.items()})
-    with sections.cost_only(f"{DEEP}.servers"):
-        _measure_deep(deep, flask, sections, cores)
-    with sections.cost_only(f"{SHIPPED}.servers"):
-        _measure_shipped(shipped, flask, sections, cores)
+    if wants_deep:
+        with sections.cost_only(f"{DEEP}.servers"):
+            _measure_deep(deep, flask, rivals, sections, cores)
+    if _wants(sections, SHIPPED):
+        with sections.cost_only(f"{SHIPPED}.servers"):
+            _measure_shipped(shipped, flask, rivals, sections, cores)
     if whole:
         store.describe_run(seconds=round(time.time() - began, 1), finished=True)
+
+
+def _wants(sections: Sections, *beginnings: str) -> bool:
+    """Whether any section is wanted whose name begins so."""
+    return any(sections.wants(name) for name in SECTIONS if name.startswith(beginnings))
 
 
 def check_sections(only: Collection[str]) -> None:
@@ -93,12 +115,21 @@ def _flask_settings(stage: Stage, sections: Sections, cores: int) -> Flask:
     return tuning.choose(rows, cores) if rows else tuning.default_choices(cores)
 
 
-def _measure_deep(stage: Stage, flask: Flask, sections: Sections, cores: int) -> None:
+def _rivals(stage: Stage, sections: Sections, cores: int) -> Rivals:
+    if not stage.settings.rivals:
+        return {}
+    if not stage.settings.tune_flask:
+        return rival_grid.default_rivals(cores)
+    rows = sections.measure("rivals_grid", rival_grid.measure_rival_grid, stage, cores)
+    return rival_grid.choose_rivals(rows or [])
+
+
+def _measure_deep(stage: Stage, flask: Flask, rivals: Rivals, sections: Sections, cores: int) -> None:
     settings, measure = stage.settings, sections.measure
     measure(DEEP, _facts, stage)
     measure(f"{DEEP}.in_process", in_process.measure_in_process, stage, cores)
     measure(f"{DEEP}.alone", alone.measure_alone, stage, flask, cores)
-    with open_arena(stage.checkpoint, stage.repository, flask) as arena:
+    with open_arena(stage.checkpoint, stage.repository, flask, rivals) as arena:
         measure(f"{DEEP}.idle", idle.measure_idle, arena)
         loads = measure(f"{DEEP}.load", load_curves.measure_load, stage, arena, settings.rounds)
         measure(f"{DEEP}.table", table.measure_table, stage, arena)
@@ -120,11 +151,11 @@ def _measure_with_perf_analyzer(stage: Stage, arena: Arena, sections: Sections, 
         sections.measure(f"{DEEP}.{name}", perf.measure_cases, stage, arena, chosen)
 
 
-def _measure_shipped(stage: Stage, flask: Flask, sections: Sections, cores: int) -> None:
+def _measure_shipped(stage: Stage, flask: Flask, rivals: Rivals, sections: Sections, cores: int) -> None:
     settings, measure = stage.settings, sections.measure
     measure(SHIPPED, _facts, stage)
     measure(f"{SHIPPED}.in_process", in_process.measure_in_process, stage, cores)
-    with open_arena(stage.checkpoint, stage.repository, flask) as arena:
+    with open_arena(stage.checkpoint, stage.repository, flask, rivals) as arena:
         measure(f"{SHIPPED}.load", load_curves.measure_load, stage, arena, settings.shipped_rounds)
         measure(f"{SHIPPED}.table", table.measure_table, stage, arena)
         measure(f"{SHIPPED}.layers", layers.measure_layers, stage, arena)

@@ -30,6 +30,8 @@ class Settings:
     tune_flask: bool = True
     one_core: bool = True
     peak_seconds: float = 1.0
+    # Servers that people choose instead: their environments take gigabytes.
+    rivals: bool = False
 
 
 DEFAULT = Settings()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.load.callers import Caller, flask_caller, padded_caller, triton_caller
+from benchmarks.rivals.chosen import RIVALS, Rival, Setting, rival_folder
 from benchmarks.rivals.flask_server import FlaskServer, FlaskSettings
 from benchmarks.servers import contestants as names
 from benchmarks.servers.contestants import Contestant
@@ -38,9 +39,29 @@ class Arena:
     failed: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class RivalChoice:
+    """A rival of `rivals.chosen` and its setting."""
+
+    rival: str
+    setting: Setting
+
+    def server(self, checkpoint: Path, repository: Path) -> Rival:
+        """Not started yet. Raises BenchmarkError where its environment cannot be built."""
+        graph = repository / "padded_fp32" / "1" / "model.onnx"
+        # Beside the repository: Triton takes every folder inside for a model.
+        folder = rival_folder(checkpoint, graph, repository.with_name(f"{repository.name}-rivals"))
+        return RIVALS[self.rival](folder, self.setting)
+
+
 @contextmanager
-def open_arena(checkpoint: Path, repository: Path, flask: dict[str, FlaskChoice]) -> Iterator[Arena]:
-    """Start one Triton with ours and the padded rival, and one gunicorn a distinct Flask setting.
+def open_arena(
+    checkpoint: Path,
+    repository: Path,
+    flask: dict[str, FlaskChoice],
+    rivals: dict[str, RivalChoice] | None = None,
+) -> Iterator[Arena]:
+    """Start one Triton with ours and the padded rival, one gunicorn a distinct Flask setting, and the rivals.
 
     Raises:
         ServingError: Triton did not start. A rival that does not is in `Arena.failed`.
@@ -58,6 +79,13 @@ def open_arena(checkpoint: Path, repository: Path, flask: dict[str, FlaskChoice]
                 arena.failed[key] = str(error)
             else:
                 arena.contestants[key] = flask_contestant(key, servers[choice.settings], choice.fast)
+        for key, chosen in (rivals or {}).items():
+            try:
+                rival = stack.enter_context(chosen.server(checkpoint, repository))
+            except BenchmarkError as error:
+                arena.failed[key] = str(error)
+            else:
+                arena.contestants[key] = Contestant(key, rival.caller, rival.caller, rival.url, rival.pid)
         yield arena
 
 

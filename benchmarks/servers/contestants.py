@@ -13,6 +13,20 @@ PADDED_UNBATCHED = "padded_unbatched"
 SENTIMENT = "sentiment"
 SENTIMENT_FAST = "sentiment_fast"
 
+# Those of `rivals.chosen`, as their documentation starts them.
+_RIVALS = {
+    "infinity": "infinity-emb, torch",
+    "infinity_optimum": "infinity-emb, ONNX",
+    "litserve": "LitServe",
+    "bentoml": "BentoML",
+}
+
+
+def tuned(rival: str) -> str:
+    """The key of a rival at the setting that a search found best."""
+    return f"{rival}_tuned"
+
+
 LABELS = {
     FLASK_RECOMMENDED: "Flask app, recommended",
     FLASK_BEST: "Flask app, best throughput",
@@ -20,6 +34,8 @@ LABELS = {
     FLASK_BFLOAT16: "Flask app, changed to bfloat16",
     PADDED: "padded ONNX on Triton",
     PADDED_UNBATCHED: "padded ONNX on Triton, unbatched",
+    **_RIVALS,
+    **{tuned(key): f"{label}, tuned" for key, label in _RIVALS.items()},
     SENTIMENT: "sentiment (fp32)",
     SENTIMENT_FAST: "sentiment_fast (int8)",
 }

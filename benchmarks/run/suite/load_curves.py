@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from benchmarks.load.closed_loop import LoadResult, closed_loop
+from benchmarks.rivals.chosen import RIVALS
 from benchmarks.run.stage import Stage
 from benchmarks.servers.arena import Arena
 from benchmarks.servers.contestants import (
@@ -13,6 +14,7 @@ from benchmarks.servers.contestants import (
     PADDED,
     PADDED_UNBATCHED,
     Contestant,
+    tuned,
 )
 
 # Where the curve would only repeat itself: workers that fight over the cores answer less than one review a
@@ -24,6 +26,7 @@ LEVELS = {
     FLASK_BFLOAT16: (1, 4, 16),
     PADDED: (1, 2, 4, 8, 16),
     PADDED_UNBATCHED: (1, 16),
+    **{key: (1, 16) for rival in RIVALS for key in (rival, tuned(rival))},
 }
 # No target is read from these, so they need not be measured as often; with several clients the first of them
 # takes a quarter of a minute a window.

@@ -1,6 +1,7 @@
 import json
 from collections import Counter
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -132,7 +133,8 @@ def test_a_run_measures_the_sections_that_can_be_named(tmp_path, monkeypatch) ->
     monkeypatch.setattr(everything, "deep_checkpoint", lambda checkpoint, progress: checkpoint)
     monkeypatch.setattr(everything.texts, "read_texts", lambda checkpoint, count: None)
     monkeypatch.setattr(everything, "open_arena", lambda *arguments: nullcontext())
-    everything.run_everything(tmp_path, DEFAULT, Names(Store(tmp_path)), lambda step: None)
+    settings = replace(DEFAULT, rivals=True)
+    everything.run_everything(tmp_path, settings, Names(Store(tmp_path)), lambda step: None)
     assert measured == list(everything.SECTIONS)
 
 
