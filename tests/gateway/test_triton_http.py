@@ -1,6 +1,6 @@
-"""The gateway's own HTTP to Triton, against a server that misbehaves; the healthy one is in the other tests.
+"""The gateway's HTTP to Triton, against a server that misbehaves; the healthy one is in the other tests.
 
-httptools is in the server's environment, so the client runs there.
+pydantic is in the server's environment, so the client runs there.
 """
 
 import json
@@ -41,8 +41,10 @@ async def main(url, proxy, nobody):
     found.append(await asyncio.gather(*(ask(client, f"text {number}") for number in range(9))))
     found.append((await client.model_config())["name"])
     await client.close()
-    found.append((await ask(connect(proxy), "busy")).retry_after)
-    found.append([type(await ask(connect(nobody), "anyone?")).__name__, await connect(nobody).is_ready()])
+    async with connect(proxy) as client:
+        found.append((await ask(client, "busy")).retry_after)
+    async with connect(nobody) as client:
+        found.append([type(await ask(client, "anyone?")).__name__, await client.is_ready()])
     print(json.dumps(found))
 
 asyncio.run(main(*sys.argv[1:]))
