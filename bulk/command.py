@@ -160,7 +160,7 @@ def held(output: Place) -> Iterator[None]:
         _sweep(Path(output.path))
         try:
             yield
-        finally:  # what a worker or node left that died in this run; no reason to fail
+        finally:  # removes what a worker or node left that died in this run
             with suppress(OSError):
                 _sweep(Path(output.path))
 

@@ -1,7 +1,7 @@
 """What a run is asked for, what it has found, and what it remembers: OUTPUT/_bulk/manifest.json.
 
-A unit is done when its part is there. Beside the parts lie reports, which say how many rows of a unit have an
-error; a part's report is written before the part.
+A unit is done when its part is there. Its report, in OUTPUT/_bulk/, says how many of its rows have an error.
+The report is written before the part.
 """
 
 import base64
@@ -25,7 +25,7 @@ SUCCESS = "_SUCCESS"
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that a worker has to know. identity: of the model; kept in every part."""
+    """Everything that a worker has to know. identity: of the model; kept in parquet parts."""
 
     output: Place
     column: str
@@ -69,7 +69,7 @@ class Report:
 
 
 def resume(job: Job, urls: Sequence[str], restart: bool, look: Callable[[Source], None]) -> list[Input]:
-    """The inputs of a run that begins or goes on; `look` is told of every file that is looked through.
+    """The inputs of a run that begins or goes on; `look` is called with every file that is looked through.
 
     Raises BulkError where the output is of another run, or an input has changed.
     """
@@ -110,14 +110,14 @@ def _look(job: Job, source: Source, look: Callable[[Source], None]) -> Input:
 
 
 def _again(job: Job, source: Source, before: Mapping[str, Any], look: Callable[[Source], None]) -> Input:
-    """A file that could not be read may have been mended; another must be what it was."""
+    """A file that could not be read is looked at again. Any other must not have changed."""
     if before["planned"] is None:
         return _look(job, source, look)
     planned = _planned(before["planned"])
     if (source.size, source.stamp) == (before["source"]["size"], before["source"]["stamp"]):
         return Input(source, planned)
     fresh = _look(job, source, look)
-    by_content = source.form != "parquet"  # of parquet, only the footer was looked at
+    by_content = source.form != "parquet"  # of parquet, only the footer is hashed
     if not (by_content and fresh.planned and fresh.planned.sha256 == planned.sha256):
         raise BulkError(f"{source.url} has changed since this run began: {_RESTART}")
     return Input(source, planned)
@@ -152,7 +152,7 @@ def _check_empty(output: Place) -> None:
 
 
 def _remove(output: Place, manifest: Mapping[str, Any]) -> None:
-    """The manifest last: what it knows of can be removed again."""
+    """The manifest goes last, so that a removal that was stopped can be repeated."""
     names = tuple(f"{each['source']['name']}-" for each in manifest["inputs"])
     ours = [name for name in output.files() if name.startswith((f"{STATE}/", *names)) or name == SUCCESS]
     for name in sorted(ours, key=lambda name: name == MANIFEST):
@@ -215,7 +215,7 @@ def _report(job: Job, source: Source, unit: Unit) -> Report | None:
 
 
 def what_is_left(job: Job, inputs: Iterable[Input]) -> Todo:
-    """One listing tells which parts are there; of those that may be, the reports are read."""
+    """One listing tells which parts are there; then their reports are read."""
     there = job.output.files()
     tasks, done = [], []
     for each in inputs:

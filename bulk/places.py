@@ -30,7 +30,7 @@ FORMATS = {
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 MAGIC = frozenset("*?[")
 READ_BYTES = 1 << 20
-# Their uploads appear whole, when they are complete; others get a file beside that is renamed.
+# Here an upload appears whole, when it is complete. Elsewhere a file gets another name first, then its own.
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"})
 
 
@@ -76,7 +76,7 @@ class Place:
 
 
 def open_place(url: str) -> Place:
-    """Of a path or URL. Raises BulkError where its protocol is unknown or its package missing."""
+    """The place of a path or URL. Raises BulkError where its protocol is unknown or its package missing."""
     place = Place(str(Path(url).absolute()) if "://" not in url else url)
     _split(place.url)
     return place
@@ -165,7 +165,7 @@ def _stamp(fs: fsspec.AbstractFileSystem, path: str, info: dict[str, Any]) -> st
 
 
 def _is_data(path: str, root: str) -> bool:
-    """As Spark has it: what begins with a dot or an underscore is none, unless it is a partition."""
+    """As in Spark, `.name` and `_name` are no data; a partition such as `_day=1` is."""
     parts = path.removeprefix(root).lstrip("/").split("/")
     hidden = any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in parts)
     return not hidden and _form(path) is not None
@@ -184,7 +184,7 @@ def _form(path: str) -> tuple[str, str | None] | None:
 def opened(source: Source) -> Iterator[BinaryIO]:
     """Its bytes, decompressed. Raises BadFile where it can't be opened.
 
-    Arrow decompresses: it reads every member and frame, and knows a cut end from a whole one.
+    Arrow decompresses: it reads every member and frame, and notices an end that is cut off.
     """
     place = Place(source.url)
     try:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from bulk.errors import BadFile
 from bulk.places import Source
 
-# Of a unit: a minute of one core at most (IMDB's lengths, int8, two layers).
+# Rows of a unit: a minute of one core at most (IMDB's lengths, int8, two layers).
 UNIT_ROWS = 16_384
 # What is scored together, and sorted by length: some 50 reviews, or 1,000 short lines.
 CHUNK_BYTES, CHUNK_ROWS = 1 << 16, 1024
@@ -42,7 +42,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a unit: the input's columns, and what stands in the text's place of each row."""
+    """Some rows of a unit: the input's columns, and of each row the text, or what stands in its place."""
 
     columns: pa.RecordBatch
     texts: Sequence[object]

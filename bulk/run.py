@@ -1,6 +1,6 @@
-"""Tasks to parts: rows are read, scored in order by any engine, and written; a unit appears whole or not.
+"""Turns tasks into parts: reads rows, has an engine score them in order, writes them. A part appears whole.
 
-Reading runs ahead of scoring by what the engine asks for, so several units, and files, may be under way.
+An engine asks for rows before it has scored earlier ones, so several units and files may be under way.
 """
 
 from collections import deque
@@ -18,13 +18,13 @@ from bulk.places import Source, new_file
 from bulk.plan import Rows, Task, Unit
 from bulk.scores import Scores, answered_schema
 
-# Lists of what stands in the texts' places, to their scores, in order.
+# From lists of texts (or what stands in their places) to their scores, in order.
 Score = Callable[[Iterator[Sequence[object]]], Iterator[Scores]]
 Watch = Callable[[Scores], None]
 
 
 class Part:
-    """A unit's part while it is written. It appears by `commit`."""
+    """A unit's part while it is written. `commit` makes it appear."""
 
     def __init__(self, job: Job, source: Source, unit: Unit, columns: pa.Schema) -> None:
         self.report = Report(source.name, unit.number)
@@ -56,17 +56,17 @@ class Part:
         return self.report
 
     def abandon(self) -> None:
-        """Nothing is left of it."""
+        """Deletes what was written of it."""
         with suppress(_Abandoned), self._stack:
             raise _Abandoned
 
 
 class _Abandoned(Exception):
-    """Ends the writing of a part without its appearance."""
+    """Ends the writing of a part, so that it does not appear."""
 
 
 def score_tasks(job: Job, tasks: Iterable[Task], score: Score, watch: Watch) -> Iterator[Report]:
-    """Scores and writes; gives a report a unit. A file that turns out bad costs what is left of it.
+    """Scores and writes; gives a report a unit. A file that turns out bad is not read further.
 
     Raises BulkError where the output can't be written.
     """
@@ -100,7 +100,7 @@ class _Step:
 
 
 def _texts(job: Job, tasks: Iterable[Task], steps: "deque[_Step]") -> Iterator[Sequence[object]]:
-    """What is to be scored; `steps` remembers what becomes of the scores."""
+    """What is to be scored; `steps` remembers where the scores go."""
     for task in tasks:
         unit = task.units[0]
         try:
@@ -152,7 +152,7 @@ class _Writing:
         return Report(step.task.source.name, step.unit.number, failed=reason)
 
     def abandon(self) -> None:
-        """Nothing of the open part is left."""
+        """Deletes the open part."""
         part, self._part = self._part, None
         if part is not None:
             part.abandon()

@@ -1,7 +1,7 @@
 """Texts in, arrays out: the model of this repository in this process, as every engine uses it.
 
-A list is tokenized at once, cut into runs by token budget with rows of like length together, as the server
-cuts what waits (`serving.onnxruntime_backend.plan`), and each run is one call of ONNX Runtime.
+A list is tokenized at once, then cut into runs by token budget, with rows of similar length together, as the
+server does (`serving.onnxruntime_backend.plan`). Each run is one call of ONNX Runtime.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from serving.onnxruntime_backend.session import open_session
 
 
 class Scorer:
-    """One ONNX Runtime session and a tokenizer; `threads` for a run. Not for several threads at once.
+    """One ONNX Runtime session and a tokenizer. threads: of a run. Only one thread may call it at a time.
 
     Raises BulkError where the model's file is not the one that `model` was found with.
     """
@@ -36,7 +36,7 @@ class Scorer:
         self._outputs = ["label", "score", scores_output(model.answer.problem_type), *labels]
 
     def __call__(self, texts: Sequence[object]) -> Scores:
-        """The answers to str or UTF-8 bytes; anything else gets an error, and costs only itself."""
+        """The answers to str or UTF-8 bytes; anything else gets an error in its place."""
         scores = blank(len(texts), self.model.answer.width, self.model.answer.several)
         good: dict[int, str] = {}
         for place, value in enumerate(texts):

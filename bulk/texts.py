@@ -1,4 +1,4 @@
-"""What of a table is a text, and what is none."""
+"""Which cells of a table are texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ MEMORY_SECONDS = 10.0  # older answers count for less than half
 
 
 class Backlog:
-    """Counts requests and texts at work; bounds the requests; knows the speed of late.
+    """Counts the requests and texts at work, limits the requests, and measures the recent speed.
 
     seconds: how long the texts at work will take at that speed; 0 before any answer.
     """

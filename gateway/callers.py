@@ -36,7 +36,7 @@ async def current_caller(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
     header: Annotated[str | None, Security(HEADER)],
 ) -> Caller:
-    """The dependency of the addresses under /v1; the two ways to send a key are for OpenAPI to see."""
+    """The dependency of the addresses under /v1. Its parameters tell OpenAPI the two ways to send a key."""
     return identify(request)
 
 

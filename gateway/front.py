@@ -94,7 +94,7 @@ class Front:
 
 
 class Visit:
-    """One request on its way through; `status` is 499 until an answer began (the client may have left)."""
+    """One request and its answer. `status` is 499 until the answer has begun: the client may have left."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
         self.began = time.perf_counter()
@@ -109,7 +109,7 @@ class Visit:
         note(request_id=self.state["request_id"])
 
     def check_length(self) -> None:
-        """Refuses a body that announces itself as too large, before any of it is read."""
+        """Refuses a body whose Content-Length is over the limit, before any of it is read."""
         length = self._headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._limit:
             raise self._too_large()

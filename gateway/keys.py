@@ -95,7 +95,7 @@ def read_keys(path: Path) -> tuple[Key, ...]:
 def add_key(path: Path, name: str, limit: int | None = None) -> str:
     """Appends a new key to the file and returns it; it is stored nowhere else.
 
-    Raises GatewayError when the name is taken or no id.
+    Raises GatewayError when the name is taken, or is no id.
     """
     if not NAME.fullmatch(name):
         raise GatewayError(f"{name!r} is no id: use letters, digits, '.', '_' and '-', 64 at most")

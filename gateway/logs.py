@@ -1,4 +1,4 @@
-"""What the processes themselves have to say, beside the access log."""
+"""The processes' own warnings and errors; requests are in the access log."""
 
 import logging
 import traceback
@@ -19,7 +19,7 @@ def configure(settings: Settings) -> None:
 
 
 class JsonLines(logging.Formatter):
-    """Of an exception its type and its place: its message may hold what a user sent."""
+    """An exception is logged by type and place, without its message: that may hold what a user sent."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""

@@ -1,4 +1,4 @@
-"""The way to the models: a connection pool to Triton, the SDK's own splitting and flow control."""
+"""The models, asked through the SDK: it has the connections to Triton, the splitting and the flow control."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ LISTS_IN_FLIGHT = 8
 class Model:
     """One ensemble. Single texts are answered or refused at once; lists are retried while the caller waits.
 
-    gRPC carries any number of requests at once on a connection. HTTP takes a connection for each that is at
-    work, and less processor time.
+    gRPC carries any number of requests at once on a connection. HTTP takes a connection for each
+    request at work, and less processor time.
     """
 
     def __init__(self, name: str, settings: Settings) -> None:
@@ -43,7 +43,7 @@ class Model:
             return [outcome async for outcome in self.lists.outcomes(texts, request_id, timeout, context)]
 
     async def description(self, fresh: bool = False) -> Description:
-        """Labels, versions and limits, as the server has them; asked for once, unless `fresh`."""
+        """Labels, versions and limits, as the server has them. It is asked once, unless `fresh`."""
         if self._description is None or fresh:
             self._description = describe(await self.single.model_config())
         return self._description

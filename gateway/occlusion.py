@@ -1,13 +1,13 @@
-"""Which words carried a decision: the text is asked again without each of them.
+"""Which words carried a decision: the model is asked again about the text without each of them.
 
 The weight of a unit (a word, a sentence) is how much the log-odds of the text's own label fall without it:
 
     odds(text) = ln p - ln(1 - p)            p: probability of the label that the whole text got
     weight(i)  = odds(text) - odds(text without characters start[i] .. end[i])
 
-Above 0: the unit speaks for the label; below: against it. Log-odds, because the probability of a sure answer
-hardly moves. `drop` is the same difference of probabilities. Nothing is estimated or sampled: every weight is
-the difference of two answers of the model. This is the occlusion of Zeiler and Fergus
+Above 0 the unit speaks for the label, below 0 against it. Log-odds are used because the probability of a sure
+answer hardly moves. `drop` is the same difference of probabilities. Nothing is estimated or sampled: every
+weight is the difference of two answers of the model. This is the occlusion of Zeiler and Fergus
 (https://arxiv.org/abs/1311.2901), on words.
 """
 
@@ -41,7 +41,7 @@ class Span:
 
 
 def most_units(num_tokens: int) -> int:
-    """How many units a text of this length may be asked without."""
+    """How many units of a text of this length may be left out, one after the other."""
     return max(1, min(MOST_UNITS, TOKEN_BUDGET // max(num_tokens, 1)))
 
 
@@ -66,7 +66,7 @@ def grouped(spans: Sequence[Span], most: int) -> list[Span]:
 def log_odds(label: str, probabilities: Mapping[str, float], alone: bool = False) -> float:
     """ln p - ln(1 - p), where 1 - p is summed from the others, so that a p next to 1 keeps its digits.
 
-    `alone`: each label has a probability of its own, which the others say nothing of.
+    `alone`: the labels are independent (multi-label), so 1 - p is not summed.
     """
     chosen = probabilities[label]
     others = 1 - chosen if alone else sum(value for name, value in probabilities.items() if name != label)

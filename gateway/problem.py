@@ -1,4 +1,4 @@
-"""A refusal in a caller's words; problems.py makes it an answer."""
+"""An error in words for the caller; problems.py turns it into an answer."""
 
 import math
 from collections.abc import Mapping

@@ -31,7 +31,7 @@ log = logging.getLogger("gateway")
 
 
 def from_client(error: SentimentError, backlog_seconds: float) -> Problem:
-    """What an error of `clients` is to a caller of the gateway; no address of the inside is told."""
+    """What a caller of the gateway gets for an error of `clients`. It names no internal address."""
     wait = getattr(error, "retry_after", None) or backlog_seconds
     match error:
         case InvalidText() if "bytes, more than the limit" in error.reason:

@@ -1,4 +1,4 @@
-"""How many texts a caller may send: a token bucket each, full for one minute's texts."""
+"""How many texts a caller may send. Each caller has a token bucket that holds one minute's texts."""
 
 import time
 from collections.abc import Callable
@@ -6,18 +6,18 @@ from collections.abc import Callable
 from gateway.callers import Caller
 from gateway.problem import Problem
 
-FORGET_ABOVE = 10_000  # buckets; those that are full again hold nothing worth keeping
+FORGET_ABOVE = 10_000  # buckets; with more of them, those that are full are dropped
 
 
 class RateLimiter:
-    """Buckets by caller. One process's own: behind a balancer each gateway grants the limit."""
+    """A bucket for each caller, in this process only: behind a balancer each gateway grants the limit."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._full_at: dict[str, float] = {}  # when the caller's bucket is full again
 
     def take(self, caller: Caller, texts: int) -> None:
-        """Uses up `texts` of the caller's share. Raises Problem 429, or 413 if it never would do."""
+        """Uses up `texts` of the caller's share. Raises Problem 429, or 413 for more than a minute's."""
         if not caller.limit:
             return
         if texts > caller.limit:

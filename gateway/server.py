@@ -38,7 +38,7 @@ def serve(settings: Settings) -> int:
     host, port = listener.getsockname()[:2]
     print(f"gateway at http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _nothing)  # uvicorn raises them anew when it has drained
+        signal.signal(number, _nothing)  # uvicorn sends itself the signal again when it has drained
     server.run(sockets=[listener])
     return 0 if server.started else 1
 

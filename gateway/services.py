@@ -15,7 +15,7 @@ from gateway.tasks.service import TaskService
 
 
 class Services:
-    """Holds no state that another gateway beside this one would have to know."""
+    """Its state belongs to this process: several gateways need not share it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -58,13 +58,14 @@ class Settings(BaseModel):
     CORS_ORIGINS: origins whose pages may call, by commas; none by default.
     MAX_BODY: of a request that is no upload; MAX_UPLOAD: of one that is. MAX_TEXTS: in one request.
     MAX_IN_FLIGHT: requests at work at the same time; further ones are refused.
-    REQUEST_TIMEOUT: what a request may ask for and gets at most.
+    REQUEST_TIMEOUT: how long a request may take; its own `timeout` can only be shorter.
     DRAIN_TIMEOUT: for requests in flight, when the gateway is told to stop.
     TASK_MAX_TEXTS: in one background task. TASK_BACKLOG_TEXTS, TASK_BACKLOG_TASKS: unfinished ones, beyond
         which uploads are refused. TASK_KEEP: results are kept for so long. TASK_CHUNK: texts that are scored
         and stored together. TASK_LANES: chunks of one task at work at the same time. TASK_CONCURRENCY: chunks
-        of one worker. TASK_RATE: texts a second of one worker and model, 0 is no limit (Triton's backend
-        gives background work what others leave). TASK_STALL: a task that nobody touched is sent again.
+        that one worker scores at the same time. TASK_RATE: texts a second of one worker and model, 0 is no
+        limit (Triton's backend gives background work what others leave). TASK_STALL: after so long without
+        work, a task is sent again.
     WORKER_HEALTH_FILE: a worker touches it every few seconds, for health checks.
     ACCESS_LOG: a file, "-" for standard output, or "off". LOG_FORMAT: of warnings and errors, text or json.
     OTEL_EXPORTER_OTLP_ENDPOINT: base URL of a collector (OTLP over HTTP); empty is no tracing. TRACE_SHARE:

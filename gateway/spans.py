@@ -11,7 +11,7 @@ from gateway.settings import Settings
 
 
 def provider(settings: Settings) -> TracerProvider:
-    """A request that brings a context is traced where that says so, of the others TRACE_SHARE."""
+    """Traces a request whose `traceparent` says so, and the share TRACE_SHARE of those without one."""
     made = TracerProvider(
         ParentBasedTraceIdRatio(settings.trace_share), Resource.create({"service.name": "gateway"})
     )
@@ -22,7 +22,7 @@ def provider(settings: Settings) -> TracerProvider:
 
 
 class WithoutQuery(SpanProcessor):
-    """What stands behind the ? of an address may be anything, so it is in no span, as it is in no log."""
+    """Empties a span's query (what follows ? in an address): it may hold anything. No log has it either."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Called before anybody else sees the span."""

@@ -1,4 +1,4 @@
-"""OpenTelemetry: FastAPI makes a span of each request, and the model server is told to which it belongs."""
+"""OpenTelemetry: FastAPI makes a span of each request, and Triton is told to which span its work belongs."""
 
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
@@ -23,7 +23,7 @@ def telemetry(settings: Settings) -> TelemetryConfig:
 
 
 def traceparent() -> str:
-    """The W3C context of the request at work; empty where it is not traced: Triton would trace it anyway."""
+    """The W3C context of the request at work. Empty where it is not traced: Triton traces what has one."""
     carrier: dict[str, str] = {}
     if _context().trace_flags.sampled:
         TraceContextTextMapPropagator().inject(carrier)
@@ -31,13 +31,13 @@ def traceparent() -> str:
 
 
 def trace_id() -> str | None:
-    """Of the request at work, 32 hexadecimal digits, for the log."""
+    """Trace id of the request at work, 32 hexadecimal digits, for the log."""
     context = _context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else None
 
 
 def note(**attributes: str) -> None:
-    """Add to the span of the request at work."""
+    """Adds attributes to the span of the request at work."""
     trace.get_current_span().set_attributes(attributes)
 
 

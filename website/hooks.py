@@ -42,7 +42,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn its links, and put in its generated parts."""
+    """Rewrite the links of a page, and put in its generated parts."""
     source = source_of(page.file.src_uri)
     parts = FENCE.split(markdown)
     parts[::2] = [LINK.sub(lambda link: _turned(link, source, config, files), part) for part in parts[::2]]

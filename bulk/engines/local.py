@@ -1,7 +1,7 @@
-"""`--engine local`: a process a core, each with a tokenizer and a session of its own, as the server's lanes.
+"""`--engine local`: a process a core, each with its own tokenizer and session, like the server's lanes.
 
-Processes and not threads: between runs there is Python, which many cores would queue for, and a process that
-is killed costs the chunk that it had, which goes to another.
+Processes and not threads: between runs there is Python code, which threads would run one at a time. When a
+process is killed, all are started anew, and score again what was not done.
 """
 
 import multiprocessing
@@ -20,7 +20,7 @@ from bulk.model import Model
 from bulk.scorer import Scorer
 from bulk.scores import Scores
 
-# Chunks on their way for each worker: one that runs, one that waits, and one more for chunks of unlike cost.
+# Chunks on their way for each worker: one that runs, one that waits, and one more because costs differ.
 AHEAD = 3
 DEATHS = 3
 
@@ -95,7 +95,7 @@ class LocalEngine:
 
 def _begin(model: Model) -> None:
     global _scorer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
     one_thread()
     _scorer = Scorer(model)
@@ -107,7 +107,7 @@ def one_thread() -> None:
 
 
 def _end_with_parent() -> None:
-    """A driver that is killed tells nobody."""
+    """Ends this worker with its driver: a driver that is killed can't tell it."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

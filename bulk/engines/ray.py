@@ -1,8 +1,8 @@
 """`--engine ray`: Ray Data spreads tasks over an actor pool, on this machine or a cluster.
 
-What travels are places of units and reports, no rows: an actor reads its units, scores them and writes their
-parts itself, so the object store holds next to nothing and the driver is no bottleneck. Ray runs the task of
-a lost actor or node again; a unit that is done by then is left alone.
+Only places of units and reports are sent, no rows: an actor reads its units, scores them and writes their
+parts. So the object store holds almost nothing, and the driver is no bottleneck. Ray runs the task of a lost
+actor or node again; units that are done by then are skipped.
 """
 
 import json
@@ -23,10 +23,10 @@ from bulk.run import score_tasks
 from bulk.scorer import Scorer
 from serving.onnxruntime_backend.cores import usable_cores
 
-# The least that Ray takes; reports are some bytes.
+# The least that Ray accepts; reports are small.
 STORE_BYTES = 80 << 20
 SHARED = Path("/dev/shm")
-# A task that runs and one that waits: more would bind work to an actor while another becomes free.
+# A task that runs and one that waits. More would keep work at a busy actor while another is free.
 TASKS_AN_ACTOR = 2
 Watch = Callable[[int, int], None]
 
@@ -34,7 +34,7 @@ Watch = Callable[[int, int], None]
 def score_on_ray(
     job: Job, model: Model, tasks: Sequence[Task], address: str | None, workers: int, watch: Watch
 ) -> Iterator[Report]:
-    """Reports as units are done; `watch` hears of their rows and tokens.
+    """Reports as units are done; `watch` gets their rows and tokens.
 
     Raises BulkError where Ray is missing or unreachable, and when a worker can't go on.
     """
@@ -65,7 +65,7 @@ def score_on_ray(
 
 
 def _split(tasks: Sequence[Task]) -> Iterator[Task]:
-    """A unit each; of a compressed file all of them, for it is read from its beginning."""
+    """A task for each unit. A compressed file stays one task: it is read from its beginning."""
     for task in tasks:
         if task.source.compression:
             yield task
@@ -120,7 +120,7 @@ def _connect(address: str | None, workers: int):  # type: ignore[no-untyped-def]
         if address:
             ray.init(address=address, **quiet)
         else:
-            # "local": not a cluster that runs, or once ran, on this machine, or that RAY_ADDRESS names.
+            # "local" starts a cluster of its own, whatever runs on this machine or RAY_ADDRESS names.
             cores = workers or usable_cores()
             ray.init("local", num_cpus=cores, include_dashboard=False, **_small_store(), **quiet)
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
@@ -132,7 +132,7 @@ def _connect(address: str | None, workers: int):  # type: ignore[no-untyped-def]
 
 
 def _small_store() -> dict[str, object]:
-    """A store of the least size; on a disk where /dev/shm has less, as in many containers."""
+    """A store of the least size, in /tmp where /dev/shm has less room, as in many containers."""
     shared = shutil.disk_usage(SHARED).free if SHARED.is_dir() else 0
     if shared > STORE_BYTES:
         return {"object_store_memory": STORE_BYTES}

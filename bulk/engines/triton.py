@@ -18,7 +18,7 @@ from export.checkpoint.problem_types import SINGLE
 class TritonEngine:
     """Scores lists of texts, in their order.
 
-    Raises BulkError where the server is not there, or lacks the model; and when it stays away.
+    Raises BulkError where the server can't be reached or lacks the model, and when it goes away for good.
     """
 
     def __init__(self, url: str | None, protocol: Protocol, model: str, in_flight: int) -> None:
@@ -36,7 +36,7 @@ class TritonEngine:
         self.identity["checkpoint_sha256"] = read_parameter(config, "checkpoint_sha256")
 
     def __call__(self, chunks: Iterator[Sequence[object]]) -> Iterator[Scores]:
-        """Texts of all lists travel as one stream; lists end where they ended."""
+        """The texts of all lists are sent as one stream; the answers come in the same lists."""
         prepared: deque[list[str | BadText]] = deque()
         outcomes = self._client.outcomes(_stream(chunks, prepared))
         try:

@@ -1,4 +1,4 @@
-"""The scorer as a `pandas_udf`: for tables that are in Spark already, which retries, schedules and writes.
+"""The scorer as a `pandas_udf`: for tables that are in Spark already. Spark retries, schedules and writes.
 
     spark-submit bulk/examples/with_spark.py REPOSITORY INPUT.parquet OUTPUT
 

@@ -1,4 +1,4 @@
-"""Rows that were read one by one, gathered into chunks; and ends of units, while a file is planned."""
+"""Gathers rows into chunks while a file is read, and finds the units while a file is planned."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -10,7 +10,7 @@ Row = TypeVar("Row")
 
 
 def chunks(rows: Iterator[Row], text: Callable[[Row], object]) -> Iterator[list[Row]]:
-    """Lists of rows whose texts are worth a chunk."""
+    """Lists of rows, each with the texts of one chunk."""
     chunk: list[Row] = []
     size = 0
     for row in rows:
@@ -25,14 +25,14 @@ def chunks(rows: Iterator[Row], text: Callable[[Row], object]) -> Iterator[list[
 
 
 class Cutter:
-    """Told of every row, and where it ends; says the units."""
+    """Cuts a file into units. `row` is called for every row."""
 
     def __init__(self, unit_rows: int, start: int = 0) -> None:
         self.units: list[Unit] = []
         self._most, self._start, self._rows, self._end = unit_rows, start, 0, start
 
     def row(self, end: int) -> None:
-        """A row that ends at this offset."""
+        """Counts a row that ends at this offset."""
         self._rows += 1
         self._end = end
         if self._rows == self._most:

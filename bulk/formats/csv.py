@@ -20,7 +20,7 @@ DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 class Records:
-    """The records of lines. `at`: offset behind the last one."""
+    """The records of lines."""
 
     def __init__(self, lines: Lines, delimiter: str, digest: "hashlib._Hash | None" = None) -> None:
         csv.field_size_limit(LONGEST)
@@ -46,7 +46,7 @@ class Records:
                 raise csv.Error(f"a line is longer than {LONGEST >> 20} MiB")
             if self._digest:
                 self._digest.update(line)
-            # What is not UTF-8 costs only its row: it comes back as the bytes that it was.
+            # surrogateescape keeps the bytes of what is not UTF-8, so that only its row gets an error.
             first = self.at == len(line)
             yield (line.removeprefix(BOM) if first else line).decode("utf-8", "surrogateescape")
 

@@ -1,7 +1,7 @@
-"""JSON lines: an object a line. A line that is none costs only itself.
+"""JSON lines: an object a line. A line that is none becomes a row with an error.
 
-Columns and their types come from all objects of the file, for a table needs one type a column: whole numbers,
-numbers, true or false, strings; what is nested or mixed is kept as JSON text.
+A table needs one type a column, so the columns and their types come from all objects of the file: whole
+numbers, numbers, true or false, strings. Nested or mixed values are kept as JSON text.
 """
 
 import hashlib

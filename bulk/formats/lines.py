@@ -1,4 +1,4 @@
-"""Lines of a stream with their places, however the file is compressed; none is held that is too long."""
+"""Lines of a stream with their offsets, compressed or not. A line that is too long is not kept in memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,14 +70,14 @@ def open_lines(source: Source) -> Iterator["Seeking"]:
 
 
 class Seeking:
-    """`from_(offset)`: lines from there on; of a compressed file only onwards."""
+    """`from_(offset)`: lines from there on. In a compressed file, offsets must only grow."""
 
     def __init__(self, stream: Stream, seekable: bool) -> None:
         self._stream, self._seekable = stream, seekable
         self._lines = Lines(stream)
 
     def from_(self, offset: int) -> Lines:
-        """The offset is that of a line's begin."""
+        """Lines from this offset on, where a line must begin."""
         if self._seekable and self._lines.at != offset:
             self._stream.seek(offset)  # type: ignore[attr-defined]
             self._lines = Lines(self._stream, offset)

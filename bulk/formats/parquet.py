@@ -72,7 +72,7 @@ def _chunks(batch: pa.RecordBatch, column: str) -> Iterator[Rows]:
 
 
 def _texts(column: pa.Array) -> list[object]:
-    """As bytes: nothing checks that a file's strings are UTF-8, and one that is not costs only itself."""
+    """As bytes: nothing checks that a file's strings are UTF-8. One that is not must only fail its row."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_string_view(column.type):
@@ -91,7 +91,7 @@ def _holds_texts(kind: pa.DataType) -> bool:
 
 @contextmanager
 def _file(source: Source) -> Iterator[pq.ParquetFile]:
-    """Read piece by piece: without a buffer's size, Arrow reads a row group's columns whole."""
+    """Read piece by piece: without `buffer_size`, Arrow reads the columns of a row group whole."""
     with opened(source) as stream:
         try:
             with pq.ParquetFile(stream, buffer_size=READ_BYTES, pre_buffer=False) as file:

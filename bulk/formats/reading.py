@@ -1,4 +1,4 @@
-"""One way in for every format."""
+"""Plans and reads a file of any format."""
 
 from bulk.formats import csv, jsonl, parquet
 from bulk.places import Source

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from bulk.formats.jsonl import JSON
 
-# Of a row group in memory, before it is written.
+# A row group that has more bytes in memory is written.
 GROUP_BYTES = 64 << 20
 
 
@@ -113,8 +113,7 @@ WRITERS: dict[str, Callable[[Path, pa.Schema], Writer]] = {
 
 
 def valid(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The same, but that strings which are not UTF-8 have U+FFFD in place of what is wrong: readers of the
-    output would fail."""
+    """The same rows, with U+FFFD for what is not UTF-8 in strings: readers of the output would fail on it."""
     columns = [_valid(column) for column in batch.columns]
     return pa.record_batch(columns, schema=batch.schema)
 

@@ -1,6 +1,6 @@
 """Requests arrive at random; a balancer gives each to the replica with the fewest; cores take them in turn.
 
-A core works on one request at a time (the backend runs requests that meet on a thread each), first come,
+A core works on one request at a time (the backend gives each of several requests one thread), first come,
 first served. A replica refuses a request when the work that waits there would take longer than
 `max_queue_seconds`, as the server does.
 The time of a request is `overhead + tokens * seconds_per_token`: what it costs alone on one core.

@@ -103,7 +103,7 @@ class Balancer(CommandChild):
 
 
 def _checked(environment: Mapping[str, str]) -> str:
-    """Path of HAProxy, which accepts its configuration. Raises ClusterError."""
+    """Path of HAProxy, after it has accepted its configuration. Raises ClusterError."""
     binary = shutil.which("haproxy", path=PLACES)
     if binary is None:
         raise ClusterError("haproxy is not installed: apt-get install haproxy (2.6 or newer)")

@@ -93,7 +93,7 @@ class Cluster:
         self._stop_replicas()
 
     def wait(self) -> str:
-        """Block until the balancer is given up; why. A replica that is given up leaves the others serving."""
+        """Block until the balancer is given up; return why. If a replica is given up, the others serve."""
         wait_for(self._over)
         return self._front.failure
 
@@ -132,7 +132,7 @@ class Cluster:
         self._wait(partial(self.api.is_up, number), f"replica {number} is not ready behind haproxy")
 
     def _start(self, number: int) -> None:
-        """A supervisor repeats no first start that fails; here one bad moment must not end the roll."""
+        """Tries several times: a supervisor repeats no failed first start, and that would end the roll."""
         for tries_left in reversed(range(START_TRIES)):
             self._replicas[number - 1] = self._replica(number)
             try:

@@ -1,4 +1,4 @@
-"""The page at /, /docs (OpenAPI) and /problems: HTML without a word from another host."""
+"""The page at /, /docs (OpenAPI) and /problems: HTML that loads nothing from another host."""
 
 from html import escape
 from importlib.resources import files
@@ -27,7 +27,7 @@ router = APIRouter(include_in_schema=False)
 
 
 class Files(StaticFiles):
-    """Files that a browser may keep, and asks about before it uses them again."""
+    """Files that a browser may keep; before it uses them again, it asks whether they have changed."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file, or a 404 that becomes a problem."""
@@ -50,7 +50,7 @@ def page(name: str, policy: str) -> HTMLResponse:
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def front_page() -> Response:
-    """The page on which a person tries it."""
+    """The page on which a person tries the service."""
     return page("index.html", PAGE_POLICY)
 
 

@@ -16,7 +16,7 @@ from gateway.tasks.worker import Worker
 
 def main() -> int:
     """Works until SIGTERM; then the chunks in hand are given back. Settings come from the environment."""
-    # Messages are JSON here; what Celery warns root of is pickle.
+    # Celery warns root of pickled messages; here they are JSON.
     warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")
     try:
         settings = Settings.from_environment()

@@ -22,7 +22,7 @@ def _unfinished(store: Store) -> tuple[int, int]:
 
 
 def check_backlog(store: Store, settings: Settings, texts: int) -> None:
-    """Raises Problem 429 when so many texts more are too many. Call it under `store.admission`."""
+    """Raises Problem 429 where so many texts more are too many. Certain only under `store.admission`."""
     tasks, left = _unfinished(store)
     over = left + texts - settings.task_backlog_texts
     if tasks < settings.task_backlog_tasks and (over <= 0 or not tasks):

@@ -18,9 +18,9 @@ from gateway.tasks.task import Task
 
 QUEUE = "texts"
 SCORE = "gateway.tasks.score"
-# A message that Redis takes for lost comes again after this many seconds.
+# Redis delivers a message that was not acknowledged again after this many seconds.
 VISIBILITY_SECONDS = 600
-# A broker that is away is waited for this long; the sweeper sends again what could not be sent.
+# How long to wait for a broker that is away. The sweeper sends again what could not be sent.
 PUBLISH_RETRY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.3, "interval_max": 1.0}
 log = logging.getLogger("gateway.tasks")
 

@@ -1,7 +1,7 @@
 """Celery's broker without a server: messages are files in the tasks' folder.
 
 kombu's own transport opens a message under its final name before it writes it, so a worker can read half of
-one. Here the name comes last.
+one. Here a message gets its final name last.
 """
 
 import os
@@ -17,7 +17,7 @@ SCHEME = "embedded"
 
 
 class Channel(filesystem.Channel):
-    """Writes beside and renames."""
+    """Writes a message under another name, then renames it."""
 
     def _put(self, queue: str, payload: Any, **kwargs: Any) -> None:
         folder = Path(self.data_folder_out)

@@ -24,7 +24,7 @@ RETRY_FULL_DISK = 60.0
 
 
 class Upload:
-    """One upload on its way to disk. `with` it: what did not become a task is deleted."""
+    """One upload on its way to disk. At the end of its `with`, what did not become a task is deleted."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store, self._settings = store, settings
@@ -46,7 +46,7 @@ class Upload:
                 file.write(piece)
 
     def fingerprint(self, order: Order) -> str:
-        """Of the body and of what was asked for; two requests with one key must have the same."""
+        """A hash of the body and the order. Two requests with one Idempotency-Key must have the same."""
         asked = f"{order.model}\0{order.form}\0{order.column}"
         return hashlib.sha256(self._hash.digest() + asked.encode()).hexdigest()
 
@@ -98,7 +98,7 @@ def check_room(settings: Settings, length: int) -> None:
 
 
 class disk_full_is_a_problem:
-    """Turns the operating system's refusal into Problem 507."""
+    """Turns the OSError of a full disk into Problem 507."""
 
     def __enter__(self) -> None: ...
 
@@ -126,5 +126,5 @@ def _chunks(texts: Iterator[Row], settings: Settings) -> Iterator[list[bytes]]:
 def _line(text: Row) -> bytes:
     try:
         return to_json(text) + b"\n"
-    except ValueError:  # a lone surrogate, which JSON can spell and UTF-8 can't
+    except ValueError:  # a lone surrogate: JSON can escape it, UTF-8 can't encode it
         return to_json({"error": "The text is not valid Unicode."}) + b"\n"

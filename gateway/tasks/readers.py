@@ -1,7 +1,7 @@
 """The texts of an uploaded file, row by row, however large it is: JSON, JSON lines, CSV, TSV, lines, parquet.
 
-A file that can't be read at all raises Problem 400 with the place; a row without a text becomes
-{"error": ...} in its place, so that one bad row of a million costs only itself.
+A file that can't be read at all raises Problem 400 with the place. A row without a text becomes
+{"error": ...} in its place; the other rows are not affected.
 """
 
 import csv
@@ -36,7 +36,7 @@ PARQUET_ROWS = 1024
 
 
 def rows(path: Path, form: str, column: str | None) -> Iterator[Row]:
-    """One row a text. form: of FORMATS. column: of the texts, None finds it. Raises Problem 400 or 422."""
+    """One row a text. form: of FORMATS. column: of the texts; None finds it. Raises Problem 400 or 422."""
     return READERS[form](path, column)
 
 
@@ -68,7 +68,7 @@ def _json_items(path: Path) -> Iterator[Any]:
 
 
 class _Buffer:
-    """A window on a long text."""
+    """The part of a long text that is in memory, and the place in it."""
 
     def __init__(self, read: Callable[[int], str]) -> None:
         self.text, self.at = "", 0

@@ -72,7 +72,7 @@ def byte_range(task: Task, asked: ByteRange) -> Iterator[bytes]:
 
 
 def csv_lines(task: Task, first: int, texts: bool, chunks: int) -> Iterator[bytes]:
-    """The same as CSV (RFC 4180) with a header; JSON lines have the probabilities or values besides.
+    """The same as CSV (RFC 4180) with a header, without the probabilities or values of JSON lines.
 
     `labels`: those that a multi-label model gives the text, with `|` between them.
     """

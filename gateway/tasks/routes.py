@@ -143,7 +143,7 @@ async def get_results(
     state = (await asyncio.to_thread(status, services.tasks.store, task)).state
     ready = await asyncio.to_thread(task.ready_chunks)
     headers = {"Task-State": state, "Task-Ready": str(task.starts[ready])}
-    headers["Content-Disposition"] = "attachment"  # a name here would go before the one that the page gives
+    headers["Content-Disposition"] = "attachment"  # no name: it would override the one that the page gives
     if form == "csv":
         return StreamingResponse(
             sent.csv_lines(task, first, texts, ready), media_type="text/csv", headers=headers

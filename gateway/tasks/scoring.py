@@ -1,4 +1,4 @@
-"""One chunk: its texts through the SDK, as background work, patiently."""
+"""Scores one chunk through the SDK, as background work, and waits while the server is busy or down."""
 
 import asyncio
 import time
@@ -19,8 +19,8 @@ from gateway.routes.classify import answer
 from gateway.settings import Settings
 from gateway.tasks.readers import Row
 
-# One small request at a time (a review or two, many short texts): an online request waits for that at most.
-# Alone on the server it still gets all cores.
+# One small request at a time: one or two reviews, or many short texts. An online request waits for no more
+# than that. A background request that is alone on the server still gets all cores.
 LIMITS = Limits(timeout=120.0, deadline=15.0, max_in_flight=1, batch_bytes=2048)
 PAUSE_SECONDS = 1.0
 TRIES = 5
@@ -42,8 +42,8 @@ class Scorer:
     def answers(self, rows: Sequence[Row], first: int, go_on: Callable[[], None]) -> list[dict[str, Any]]:
         """The answer objects of the rows, the first of which is text `first` of its task.
 
-        Waits for a server that is busy or down for as long as `go_on` does not raise. Raises SentimentError
-        where waiting is of no use, and what `go_on` raises, which is called every few seconds.
+        Waits for a server that is busy or down until `go_on` raises. `go_on` is called before each try and
+        after each outcome. Raises what it raises, and SentimentError after TRIES other failures in a row.
         """
         texts = [row for row in rows if isinstance(row, str)]
         outcomes = iter(self._patiently(texts, go_on))
@@ -100,7 +100,7 @@ class Bucket:
     def paced(self, texts: Sequence[str]) -> Iterator[str]:
         """The texts, each when there is a token for it."""
         for text in texts:
-            # Two threads may read the same moment; then one text goes early, which costs nobody anything.
+            # Two threads may read the same moment. Then one text goes early, which does no harm.
             self._free_at = max(self._free_at, self._clock() - 1.0) + 1.0 / self._rate
             if (wait := self._free_at - self._clock()) > 0:
                 self._sleep(wait)

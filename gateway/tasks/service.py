@@ -32,7 +32,7 @@ class TaskService:
             log.warning("task %s waits until it can be sent: %s", task.id, error.strerror)
 
     def end(self, task: Task, state: str) -> None:
-        """Ends a task; workers let go of it within seconds."""
+        """Ends a task; workers stop working on it within seconds."""
         task.finish(state)
         self.store.close(task)
 

@@ -1,4 +1,4 @@
-"""The tasks on disk. Every state is a file and every transition a rename, so any process may die at any time.
+"""The tasks on disk. Every state is a file that appears and goes whole, so any process may die at any time.
 
 open/ID               an unfinished task, empty file
 owners/OWNER/ID       whose it is
@@ -44,11 +44,11 @@ class Store:
         self.folder = folder.absolute()
         for name in ("open", "owners", "keys", "tasks", "incoming"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        # Across processes; a thread that waits for it must not be the event loop's.
+        # A lock across processes. The event loop's thread must not wait for it.
         self.admission = FileLock(self.folder / "admission.lock", thread_local=False)
 
     def new_folder(self) -> Path:
-        """A folder for an upload on its way; it becomes a task by `accept`, or goes with `drop`."""
+        """A folder for an upload on its way. `accept` turns it into a task, `drop` deletes it."""
         folder = self.folder / "incoming" / f"{time.time_ns() // 1000:x}-{secrets.token_hex(6)}"
         folder.mkdir()
         return folder
@@ -93,11 +93,11 @@ class Store:
         return self.get(name) if name else None
 
     def close(self, task: Task) -> None:
-        """Takes the mark of unfinished work away; call it after the end was written."""
+        """Removes the mark of an unfinished task. Call it after the end was written."""
         (self.folder / "open" / task.id).unlink(missing_ok=True)
 
     def reopen(self, task: Task) -> None:
-        """Puts it back, for a task that is resumed; call it before its end is taken away."""
+        """Sets that mark again, for a task that is resumed. Call it before its end is removed."""
         (self.folder / "open" / task.id).touch()
 
     def remove(self, task: Task) -> None:
@@ -119,7 +119,7 @@ class Store:
                 yield task
 
     def abandoned(self, older_than: float) -> Iterator[Path]:
-        """Uploads that ended with their gateway."""
+        """Folders of uploads and removals whose process ended before they were done."""
         for folder in (self.folder / "incoming").iterdir():
             with suppress(FileNotFoundError):
                 if folder.stat().st_mtime < older_than:

@@ -1,8 +1,8 @@
-"""Sets going again what stands still, and deletes what nobody may read any longer.
+"""Sends tasks again that stand still, and deletes those that have expired.
 
 A message can be lost: with a worker that was killed (embedded broker), or with the broker itself. Whoever
-works on a task touches it; a task that nobody touched for a while gets new messages for its missing chunks,
-and a new epoch, which makes void whatever was on its way after all.
+works on a task touches it. A task that nobody touched for a while gets new messages for its missing chunks.
+They have a new epoch: an older message that comes after all is dropped.
 """
 
 import logging
@@ -24,10 +24,10 @@ log = logging.getLogger("gateway.tasks")
 
 
 class Sweeper:
-    """A thread of a worker; of several workers one sweeps at a time.
+    """A thread of a worker. Of several workers, one sweeps at a time.
 
-    start_anew: called where messages were sent and none was heard. Celery's consumer may stay deaf after
-    Redis was killed: a thread that acknowledges meets the broken connection first, the event loop never does.
+    start_anew: called where messages were sent and none arrived. After Redis was killed, Celery's consumer
+    may get no more messages: a thread that acknowledges gets the connection's error, the event loop does not.
     """
 
     def __init__(self, worker: Worker, start_anew: Callable[[], None]) -> None:
@@ -57,7 +57,7 @@ class Sweeper:
         """Looks at every task once."""
         stall = self._worker.settings.task_stall
         for task in self._worker.store.unfinished():
-            # Tasks in a long queue are not touched for long; the doubling keeps their messages few.
+            # Tasks in a long queue are not touched for a long time. The doubling keeps their messages few.
             if task.idle_seconds(now) > stall * 2.0 ** min(task.epoch(), LONGEST_DOUBLING):
                 log.warning("task %s stood still; it goes on", task.id)
                 if self._heard_at_revival.get(task.id) == self._worker.heard:
@@ -73,7 +73,7 @@ class Sweeper:
             self.revive_one(task)
 
     def revive_one(self, task: Task) -> None:
-        """New messages for what is missing. A task that can't be revived for a full disk fails."""
+        """Sends new messages for what is missing. Where the disk is too full for that, the task fails."""
         try:
             publish(self._worker.app, task, task.first_of_lanes(), task.next_epoch())
         except OSError as error:

@@ -16,7 +16,7 @@ from gateway.tasks.files import read_json, write_json, written
 
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
 COPY_BYTES = 1 << 20
-# Given back when a full disk leaves no room to say so.
+# Kept in a file, which is deleted at the end: so there is room for end.json on a full disk.
 RESERVE_BYTES = 1 << 14
 
 
@@ -46,7 +46,7 @@ class Task:
 
     @property
     def total(self) -> int:
-        """Texts."""
+        """Number of texts."""
         return self.starts[-1]
 
     @property
@@ -66,7 +66,7 @@ class Task:
         return (self.folder / "results" / _name(chunk)).exists() or self.assembled.exists()
 
     def write_result(self, chunk: int, answers: Sequence[dict[str, Any]]) -> None:
-        """Writes the answers of a chunk once; raises OSError. Writing them again changes nothing."""
+        """Writes the answers of a chunk. Writing them again does no harm. Raises OSError."""
         refused = sum("error" in answer for answer in answers)
         if refused:
             write_json(self.folder / "errors" / _name(chunk), refused)
@@ -81,14 +81,14 @@ class Task:
         return [chunk for chunk in range(self.chunks) if _name(chunk) not in found]
 
     def first_of_lanes(self) -> list[int]:
-        """The chunks that work goes on with: the first missing one of each lane; the last where none is."""
+        """The chunks that work goes on with: the first missing one of each lane, else the last."""
         firsts: dict[int, int] = {}
         for chunk in self.missing():
             firsts.setdefault(chunk % self.lanes, chunk)
         return list(firsts.values()) or [self.chunks - 1]
 
     def assemble(self) -> bool:
-        """Puts the answers of all chunks together. False while another process is at it."""
+        """Puts the answers of all chunks together. False while another process does so."""
         try:
             with FileLock(self.folder / "assembly.lock", timeout=0):
                 if not self.assembled.exists():
@@ -136,11 +136,11 @@ class Task:
         return now - (self.folder / "alive").stat().st_mtime
 
     def epoch(self) -> int:
-        """Messages of an earlier epoch are void."""
+        """The epoch now. Messages of an earlier one are dropped."""
         return read_json(self.folder / "epoch.json") or 0
 
     def next_epoch(self) -> int:
-        """Makes all messages void that are on their way."""
+        """Begins a new epoch: messages that are on their way will be dropped."""
         epoch = self.epoch() + 1
         write_json(self.folder / "epoch.json", epoch)
         return epoch
@@ -154,7 +154,7 @@ class Task:
             write_json(self.folder / "end.json", end)
 
     def resume(self) -> None:
-        """Takes a failed end away."""
+        """Removes the end of a task that failed or was cancelled."""
         (self.folder / "reserve").write_bytes(bytes(RESERVE_BYTES))
         self.next_epoch()
         (self.folder / "end.json").unlink(missing_ok=True)
@@ -188,7 +188,7 @@ class Task:
     def result_lines(self, first: int = 0, texts: bool = False, chunks: int | None = None) -> Iterator[bytes]:
         """The answers from text `first` on, in order, as far as they are ready: JSON lines.
 
-        texts: with the text (null where there was none) in each. chunks: of these first ones only.
+        texts: with the text (null where there was none) in each. chunks: of the first so many only.
         """
         chunks = self.ready_chunks() if chunks is None else chunks
         chunk = bisect.bisect_right(self.starts, first) - 1

@@ -1,7 +1,7 @@
 """What a worker does with a message: `score(task, chunk, epoch)`.
 
-A task has a few lanes; the message for chunk n, once n has its answers, becomes the message for n + lanes. So
-a task of a million texts has a few messages on their way, never thousands, and tasks take turns.
+A task has a few lanes. Once chunk n has its answers, the message for chunk n + lanes is sent. So a task of a
+million texts has a few messages on their way, never thousands, and tasks take turns.
 """
 
 import logging
@@ -27,7 +27,7 @@ log = logging.getLogger("gateway.tasks")
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Not that a stopping worker gives a chunk back, which Celery logs with a stack trace."""
+    """False where a stopping worker gives a chunk back: Celery logs that with a stack trace."""
     return not (record.exc_info and record.exc_info[0] is Reject)
 
 
@@ -68,7 +68,7 @@ class Worker:
             self.fail(task, error)
 
     def fail(self, task: Task, error: OSError) -> None:
-        """Ends a task for which there is no room; it can be resumed."""
+        """Ends a task whose results can't be stored; it can be resumed."""
         log.error("task %s can't store its results: %s", task.id, error.strerror)
         self._end(task, FAILED, storage_failure(error))
 

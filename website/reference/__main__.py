@@ -1,4 +1,4 @@
-"""`python -m website.reference server` and `... dev`: what each environment can import, it describes."""
+"""`python -m website.reference server` and `... dev`: each environment describes what it can import."""
 
 import sys
 

@@ -73,7 +73,7 @@ def _described(command: Any, context: typer.Context, started: str, heading: str)
 
 
 def _paragraph(words: str) -> str:
-    """Of a help text; lines that are commands are a block of code."""
+    """A paragraph of a help text. Lines that are commands become a block of code."""
     lines = words.replace("\b", "").strip("\n").splitlines()
     if lines and all(line.strip().startswith("python -m ") for line in lines):
         return "```bash\n" + "\n".join(line.strip() for line in lines) + "\n```"

@@ -16,7 +16,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def text(words: str) -> str:
-    """Words that are no Markdown table and no HTML, whatever they hold."""
+    """The words, escaped: nothing in them is taken for a table's bar or for HTML."""
     return html.escape(words, quote=False).replace("|", r"\|")
 
 
