@@ -118,7 +118,7 @@ def fetch_perf_analyzer() -> None:
 
 
 def _silence_libraries() -> None:
-    """Progress bars and advice of transformers would tear ours apart."""
+    """Switches off transformers' progress bars and advice, which would break ours."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TQDM_DISABLE", "1")

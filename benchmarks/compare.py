@@ -1,8 +1,8 @@
 """`python -m benchmarks.compare a=FOLDER b=FOLDER`: which of several model repositories serves better?
 
-Each gets a server of its own; all are up at the same time, one at a time is under load, and rounds alternate,
-so that whatever else the machine does meets all alike. Copy `model_repository/`, change a configuration,
-compare. A server that is up already is compared by its URL instead of a folder: one of an older commit, say.
+Each gets a server of its own. All are up at the same time, and one at a time is under load. Rounds alternate,
+so that other work of the machine affects all equally. Copy `model_repository/`, change a configuration,
+compare. A server that is up already, such as one of an older commit, is named by its URL instead of a folder.
 """
 
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ def _reviews(checkpoint: Path, length: str) -> list[texts.Review]:
 
 
 def _url(place: str, stack: ExitStack) -> str:
-    """Of a server that is up, or of one of its own for a folder."""
+    """The URL of a server that is up, or of one that is started for a folder."""
     return place if place.startswith("http://") else stack.enter_context(quiet_triton(Path(place))).http_url
 
 

@@ -20,7 +20,7 @@ def one_line_errors(interrupted: str = INTERRUPTED) -> Iterator[None]:
     """End the process with one line, not a stack trace, on what a user can mend and on Ctrl-C."""
     from serving.errors import ServingError
 
-    # As Ctrl-C, also for one who started us in the background, where shells have SIGINT ignored.
+    # Both signals act like Ctrl-C, also in the background, where shells have SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:

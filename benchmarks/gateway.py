@@ -2,7 +2,7 @@
 
 One Triton server, one gateway before it. The same clients send the same reviews, one a request, in turn to
 Triton's own /v2/models/sentiment/infer (JSON) and to the gateway's /v1/classify. Rounds interleave the two,
-in alternating order, so that whatever else the machine does meets both alike; verdicts are medians of the
+in alternating order, so that other work of the machine affects both equally. Verdicts are medians of the
 rounds' ratios and differences. Exit status 1 where a target is missed.
 """
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks.haproxy`: what HAProxy costs in front of a server.
 
 One Triton server, one HAProxy with deploy/haproxy/haproxy.cfg before it. A lone client sends the same short
-text now to the one, now to the other, so that both meet the same machine; then 16 clients send reviews to
+text to each in turn, so that other work of the machine affects both equally. Then 16 clients send reviews to
 each, in rounds of alternating order. Exit status 1 where a target is missed.
 """
 

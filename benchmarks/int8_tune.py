@@ -64,7 +64,7 @@ def print_options(checkpoint: Checkpoint, sample: Sample, reference: Logits) -> 
 
 
 def print_products(checkpoint: Checkpoint, sample: Sample, reference: Logits) -> None:
-    """What keeping one product in float32 saves of the mean logit difference, the most costly first."""
+    """The mean logit difference when one product is kept in float32, the most costly product first."""
     base = _mean_difference(build_int8(checkpoint), sample, reference)
     saved = {
         name: base - _mean_difference(build_int8(checkpoint, Int8Options(keep=(name,))), sample, reference)

@@ -1,8 +1,8 @@
 """`python -m benchmarks.long_cost`: what a token of a long text costs, and the memory that the text takes.
 
-The exported graph in process, one row at a time. Rounds alternate between the lengths, so whatever else the
-machine does meets all alike. Processor time is that of one thread; latency that of all cores. Memory is what
-the first row of a length adds to the session's, which keeps it: shorter ones ran before.
+The exported graph in process, one row at a time. Rounds alternate between the lengths, so other work of the
+machine affects all equally. Processor time is that of one thread; latency that of all cores. Memory is what
+the first row of a length adds to the session's. Shorter rows ran before, and the session keeps their memory.
 """
 
 import os
@@ -28,7 +28,7 @@ console = Console()
 
 
 def row_of(length: int, vocabulary: int) -> list[int]:
-    """Random ids between a first and a last one."""
+    """Random ids between [CLS] and [SEP]."""
     inner = np.random.default_rng(length).integers(1000 % vocabulary, vocabulary, length - 2)
     return [101 % vocabulary, *inner.tolist(), 102 % vocabulary]
 

@@ -1,8 +1,8 @@
 """`python -m benchmarks.long_documents --data train.parquet`: which way of reading long texts is right most?
 
 Reviews over 512 tokens are read in many ways: cut, or in windows of several shapes and overlaps, whose logits
-are combined. Choose on training data. Each window is a row of the fp32 graph, run alone, once
-however many ways share it. Differences are paired: the same reviews, against the way that serves.
+are combined. Choose on training data. Each window is a row of the fp32 graph, run alone, and only
+once for all ways that share it. Differences are paired: the same reviews, against the way that serves.
 """
 
 import math
@@ -96,7 +96,7 @@ def by_tokens(spans: Sequence[Span], logits: FloatArray) -> FloatArray:
 
 
 def by_position(spans: Sequence[Span], logits: FloatArray) -> FloatArray:
-    """Weights rise evenly, to twice the first's at the last."""
+    """Weights rise evenly; the last is twice the first."""
     return np.average(logits, axis=0, weights=np.linspace(1, 2, len(spans)))
 
 
@@ -139,8 +139,8 @@ COMBINATIONS: dict[str, Combine] = {
 
 
 def learnt(logits: Sequence[FloatArray], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of two labels is right by four learnt weights: of the first window's margin, the mean of those
-    between, the last one's, and a constant. Each fifth of the texts is judged by weights of the others."""
+    """Whether four learnt weights find the right one of two labels: weights of the first window's margin, the
+    mean of those between, the last one's, and a constant. Each fifth is judged by weights of the others."""
     margins = [each[:, 1] - each[:, 0] for each in logits]
     features = np.array(
         [[each[0], each[1:-1].mean() if len(each) > 2 else each.mean(), each[-1]] for each in margins]
@@ -149,7 +149,7 @@ def learnt(logits: Sequence[FloatArray], labels: NDArray[np.int64]) -> NDArray[n
 
 
 class Scorer:
-    """Logits of windows, each computed once; ask `prepare` first."""
+    """Logits of windows, each computed once. Call `prepare` first."""
 
     def __init__(self, checkpoint: Checkpoint, reviews: Sequence[Review]) -> None:
         self.reviews = reviews

@@ -2,8 +2,8 @@
 lengths.
 
 Proportional set size (pages that processes share count once) of tritonserver and its model processes, sampled
-while eight clients send texts of 1 to 600 random words. What grows after the first fifth of the requests
-would grow for ever; exit status 1 when that is more than the tolerance.
+while eight clients send texts of 1 to 600 random words. Memory that grows after the first fifth of the
+requests is taken for a leak. Exit status 1 when the growth is more than the tolerance.
 """
 
 import random

@@ -2,7 +2,7 @@
 
 The same ONNX session, with the same options, answers the same reviews three times a round: called in this
 process text by text, in batches of eight, and through Triton by eight clients over HTTP. Rounds interleave
-the three, so that whatever else the machine does meets all alike; the verdict is the median of the rounds'
+the three, so that other work of the machine affects all equally. The verdict is the median of the rounds'
 ratios.
 """
 
@@ -39,9 +39,8 @@ ALONE, BATCHED, SERVED = "in process, one by one", "in process, batches of 8", "
 
 @dataclass(frozen=True)
 class Speed:
-    """`tokens_per_second` by the clock; `cpu` is the processor's milliseconds for 1,000 tokens, of all
-    processes
-    that serve. The second hardly notices what else the machine does."""
+    """`tokens_per_second` by the clock. `cpu`: processor milliseconds for 1,000 tokens, of all processes that
+    serve. Other work of the machine hardly changes it."""
 
     tokens_per_second: float
     cpu: float

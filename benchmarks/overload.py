@@ -2,7 +2,7 @@
 rightly and in time, the rest is refused at once, and afterwards the server is as fast and as large as before.
 
 The capacity is that of a closed loop of 16 clients, measured first. Load generator and server share the
-machine, so what refusals cost the generator is missing from the throughput as well.
+machine, so the time that the generator spends on refusals lowers the throughput, too.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Overload:
     memory: tuple[float, float, float]  # before, peak, after
 
     def latencies(self, kind: str) -> list[float]:
-        """Of the requests that became this."""
+        """Latencies of the requests that ended as `kind`."""
         return [each.latency for each in self.sent if each.kind == kind]
 
     @property

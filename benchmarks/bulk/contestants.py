@@ -157,4 +157,4 @@ CONTESTANTS = {
 SLOW = {
     "transformers pipeline, sorted": 8,
     "sentence-transformers-style loop": 8,
-}  # get a part of the reviews
+}  # these get one review of so many

@@ -14,7 +14,7 @@ TIMEOUT_S = 120.0
 
 
 class _Retry(urllib3.Retry):
-    """Again after a broken connection, never after silence: it has lasted for the whole limit already."""
+    """Asks again after a broken connection, never after a timeout: that has taken the whole limit already."""
 
     def increment(
         self,
@@ -30,7 +30,7 @@ class _Retry(urllib3.Retry):
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
 
-# A server with too much work says 503: its clients come back, and that time is part of their latency.
+# A server with too much work says 503. Its clients ask again, and that time is part of their latency.
 RETRIES = _Retry(
     connect=3,
     read=3,

@@ -82,8 +82,9 @@ class _Recorder:
 def closed_loop(caller: Caller, reviews: Sequence[Review], concurrency: int, seconds: float) -> LoadResult:
     """Load ``caller`` with ``concurrency`` clients and measure a steady window of about ``seconds``.
 
-    The first ``concurrency`` answers belong to the ramp and are dropped. The window is stretched, to three
-    times its length at most, until there were two answers a client, or queues would hide in short windows.
+    The first ``concurrency`` answers belong to the ramp and are dropped. The window is stretched
+    until there are two answers a client, because short windows would hide queues. After three times its
+    length, FEWEST answers are enough.
 
     Raises:
         BenchmarkError: a request failed; a failed run has no figures.

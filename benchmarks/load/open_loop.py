@@ -16,7 +16,7 @@ TIMEOUT_S = 30.0
 BUSY = re.compile(
     r"the server is busy: about [\d.]+ s of work wait, the limit is [\d.]+ s; try again in [\d.]+ s"
 )
-# Of a score: a text alone and in company differ in the last bits of float32.
+# Of a score: alone and beside others, a text's scores differ in the last bits of float32.
 TOLERANCE = 1e-5
 
 

@@ -1,7 +1,7 @@
 """HTTP as cheap as Python allows, for a load generator that shares two cores with the server.
 
-A general client library takes half a millisecond of processor time for a request, as much as the server for a
-refusal.
+A general client library takes half a millisecond of processor time for a request, as much as the server takes
+for a refusal.
 """
 
 import asyncio

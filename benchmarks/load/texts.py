@@ -24,7 +24,7 @@ STRATA = 8
 _SEED = 20240801
 # Tokens a review, specials included: the 1/16, 3/16 ... 15/16 quantiles of IMDB's test set, cut at 512.
 IMDB_QUANTILES = (90, 153, 179, 209, 256, 319, 437, 512)
-# Of texts for which only the length matters.
+# Words of texts for which only the length matters.
 WORDS = (
     "a",
     "film",

@@ -1,6 +1,6 @@
 """Floating point operations that MobileBERT needs for real tokens: multiply-adds of its matrices, times two.
 
-Padding is no work that anybody asked for, so it never counts: a contestant that pads reaches a smaller share.
+Padding is not useful work, so it never counts: a contestant that pads reaches a smaller share.
 """
 
 import json

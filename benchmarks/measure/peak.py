@@ -34,7 +34,7 @@ def best_peak(peaks: dict[str, dict[str, float]], precision: str) -> float:
 
 
 def _best(make: Callable[[int], Callable[[], object]], seconds: float) -> float:
-    """Sizes go up as long as one product fits: without the right instructions some take a minute."""
+    """Sizes go up while one product fits into the time: without the right instructions some take a minute."""
     best, budget = 0.0, seconds / len(SIZES)
     for size in SIZES:
         if best and 2 * size**3 / (best * 1e9) > budget:

@@ -35,7 +35,7 @@ class Load:
         return [f"--request-rate-range={rate}", "--request-distribution=poisson", "--async"]
 
     def requests_in(self, window: float, alone: float) -> int:
-        """How many requests make about ``window`` seconds, where one ``alone`` takes so many; or more.
+        """How many requests take about ``window`` seconds, where one alone takes ``alone`` seconds.
 
         At least two a client: a window of seconds may be over before a slow machine has answered once.
         """

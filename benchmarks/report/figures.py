@@ -40,7 +40,7 @@ class Figures:
         return self.store.data["measured"].get(f"{checkpoint}.{name}", {}).get("failed", {})
 
     def points(self, checkpoint: str) -> list[Point]:
-        """The load curves, contestants in the order of their first window."""
+        """The load curves, contestants in the order of LABELS."""
         rows = self.section(checkpoint, "load", [])
         keys = dict.fromkeys((row["contestant"], row["concurrency"]) for row in rows)
         return [

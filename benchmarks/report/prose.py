@@ -1,4 +1,4 @@
-"""What the report says around its tables: facts about the run that a sceptic asks for first."""
+"""What the report says around its tables: facts about the run."""
 
 from benchmarks.report import cost_tables
 from benchmarks.report.figures import Figures

@@ -86,7 +86,7 @@ def _tritons_share(figures: Figures) -> Target:
 
 
 def _of_ceiling(figures: Figures, key: str) -> str:
-    """How much of the same session in process, a text on each core, comes through at 8 clients."""
+    """What share of the same session's tokens/s in process, a text on each core, 8 clients get."""
     runner = f"packed {precision_of(key)}, a text a core"
     ceiling = figures.in_process_tokens(DEEP).get((runner, 1))
     if not ceiling:

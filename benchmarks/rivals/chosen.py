@@ -44,7 +44,7 @@ class Rival(ChildServer):
     """One server with one setting. ``folder`` is a `rival_folder`."""
 
     environment: str
-    # What its documentation starts with; what a short search tries beside it, by the machine's cores.
+    # What its documentation starts with.
     documented: Setting
     path: str
 

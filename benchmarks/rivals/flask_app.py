@@ -11,7 +11,7 @@ FAST_DTYPE      float16 (default, as the original's ``model.half()``) or bfloat1
 BATCH_SIZE      rows of one padded forward pass on the batch endpoints; 0 (default) takes the whole list
 
 float16 on a CPU without AVX512-FP16 is converted around every product and several times slower than
-float32, and public MobileBERT's activations pass its range and give NaN. bfloat16 is what CPUs have.
+float32. Public MobileBERT's activations are beyond its range and give NaN. CPUs have bfloat16 instead.
 """
 
 import os

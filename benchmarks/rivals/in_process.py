@@ -1,4 +1,4 @@
-"""Models called in this process on token ids: what is left when nothing but the computation remains."""
+"""Models called in this process on token ids: nothing but the computation."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -19,9 +19,9 @@ RANKS: dict[str, list[str | int]] = {
 
 
 class Encoder:
-    """OpenVINO on what lies behind the packing of rows, whose integers it refuses; those come as inputs.
+    """OpenVINO on the graph after the packing of rows. It refuses the packing, whose results come as inputs.
 
-    Rows have one window: their logits are its.
+    Rows have one window: its logits are theirs.
     """
 
     def __init__(self, fp32: ModelProto, threads: int, precision: str) -> None:
@@ -44,14 +44,14 @@ class Encoder:
         self._feeds: dict[int, dict[str, NDArray[Any]]] = {}
 
     def run(self, names: list[str], feed: dict[str, NDArray[Any]]) -> Any:
-        """Like InferenceSession.run; packing is done once and not timed, which flatters this rival."""
+        """Like InferenceSession.run; packing is done once and not timed, which favours this rival."""
         if id(feed) not in self._feeds:
             self._feeds[id(feed)] = dict(zip(self._names, self._packing.run(self._names, feed), strict=True))
         return self._session.run(names, self._feeds[id(feed)])
 
 
 def _keep_reachable(model: ModelProto, given: set[str]) -> None:
-    """Drop the nodes that the model's outputs need not, once the tensors `given` are inputs."""
+    """Drop the nodes that the model's outputs do not need, once the tensors `given` are inputs."""
     needed, kept = {each.name for each in model.graph.output}, []
     for node in reversed(model.graph.node):
         if (needed - given) & set(node.output):
@@ -62,7 +62,7 @@ def _keep_reachable(model: ModelProto, given: set[str]) -> None:
 
 
 def with_plain_attention(model: ModelProto) -> ModelProto:
-    """Attention in standard operators, without which OpenVINO takes the graph to pieces."""
+    """Attention in standard operators: OpenVINO would split the graph at any other."""
     plain = ModelProto()
     plain.CopyFrom(model)
     del plain.graph.node[:]

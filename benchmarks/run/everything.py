@@ -51,14 +51,14 @@ Rivals = dict[str, RivalChoice]
 def run_everything(checkpoint: Path, settings: Settings, sections: Sections, progress: Progress) -> None:
     """Measure all sections, the 24-layer checkpoint first: the targets are read from it.
 
-    What fails costs its own rows or its own section (`Sections.failed`), and the run goes on.
+    A failure loses only its own rows or its own section (`Sections.failed`); the run goes on.
 
     Raises:
         BenchmarkError: there is nothing to measure: no perf_analyzer, no texts, a checkpoint that cannot be
             exported.
     """
     began, cores, store = time.time(), machine.usable_cores(), sections.store
-    whole = not sections.only or not store.data["run"]  # a part says nothing of the run that it amends
+    whole = not sections.only or not store.data["run"]  # a part leaves the whole run's facts alone
     if whole:
         store.describe_run(machine=machine.describe(), settings=settings.name, finished=False)
     fetch()

@@ -1,4 +1,4 @@
-"""What could not be measured, and why: a contestant that fails costs its own rows, not the run."""
+"""What could not be measured, and why: a contestant that fails loses its own rows; the run goes on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Who is measured: one name, one caller, one process tree each."""
+"""Who is measured: the contestants' keys and names, and how each is called."""
 
 from dataclasses import dataclass
 

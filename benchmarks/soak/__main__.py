@@ -100,7 +100,7 @@ def disturb(server: TritonServer, course: Course, every: float, ended: threading
 
 
 def is_ready(server: TritonServer) -> bool:
-    """Whether it says so."""
+    """Whether the server says that it is ready."""
     with grpcclient.InferenceServerClient(server.grpc_url) as client:
         try:
             return client.is_server_ready(client_timeout=10)
@@ -164,7 +164,7 @@ def main(
             saboteur.start()
             try:
                 watch(server, course, traffic, requests, 60 * minutes)
-            except KeyboardInterrupt:  # what has been counted so far is told all the same
+            except KeyboardInterrupt:  # what has been counted so far is still shown
                 console.print("interrupted")
             finally:
                 ended.set()

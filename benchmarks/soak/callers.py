@@ -1,4 +1,4 @@
-"""Every way of asking: the SDK over HTTP and gRPC, and bare clients of both, which know of no retries."""
+"""Every way of asking: the SDK over HTTP and gRPC, and bare clients of both, which never retry."""
 
 import http.client
 import json
@@ -111,7 +111,7 @@ class GrpcStream:
         self._open = False
 
     def ask(self, question: Question) -> list[Answer]:
-        """One message there, one back."""
+        """Sends one message and waits for one."""
         with _grpc_errors(self._break):
             if not self._open:
                 self._answers = queue.Queue()

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.errors import BenchmarkError
 from export.checkpoint.reading import GOLDEN_FILE
 
-TOLERANCE = 1e-4  # of a probability: fp32 sums in another order, alone and in company
+TOLERANCE = 1e-4  # of a probability: alone and beside others, fp32 sums in another order
 LONGEST_LIST = 8
 
 
@@ -23,7 +23,7 @@ class Answer:
     probabilities: tuple[float, ...]
 
     def is_like(self, other: "Answer") -> bool:
-        """Equal but for rounding; labels must be the same unless their probabilities are, nearly."""
+        """Equal but for rounding. Labels may differ where the two largest probabilities are nearly equal."""
         if len(self.probabilities) != len(other.probabilities):
             return False
         mine, theirs = np.array(self.probabilities), np.array(other.probabilities)
@@ -79,7 +79,7 @@ def shipped_texts(checkpoint: Path) -> dict[str, np.ndarray]:
 
 
 def check_against_torch(questions: Questions, model: str, logits: dict[str, np.ndarray]) -> None:
-    """The expected answers themselves: raises BenchmarkError where torch gives another one."""
+    """Checks the expected answers. Raises BenchmarkError where torch gives another one."""
     for text, values in logits.items():
         wanted = np.exp(values - values.max()) / np.exp(values - values.max()).sum()
         given = np.array(questions.expected[model, text].probabilities)

@@ -13,7 +13,7 @@ BATCH = 8
 def measure_in_process(stage: Stage, cores: int) -> list[dict]:
     """Reviews through each runner, one by one and in batches of 8, in alternating rounds.
 
-    Runners that spread texts over the cores get all of them at once; each of their runs has one row.
+    Runners that spread texts over the cores get all texts at once; each of their runs has one row.
     """
     settings = stage.settings
     texts = token_ids(stage.checkpoint, stage.reviews[: settings.in_process_texts])

@@ -17,8 +17,9 @@ from benchmarks.servers.contestants import (
     tuned,
 )
 
-# Where the curve would only repeat itself: workers that fight over the cores answer less than one review a
-# second, a single worker only queues, the unbatched rival is its batching sibling, 32 clients wait as 16 do.
+# Fewer levels where the curve would only repeat itself: workers that fight over the cores answer less than
+# one review a second, a single worker only queues, the unbatched rival is like the batched one, and 32
+# clients wait as 16 do.
 LEVELS = {
     FLASK_RECOMMENDED: (1, 4, 16),
     FLASK_BEST: (1, 2, 4, 8, 16),
@@ -28,8 +29,8 @@ LEVELS = {
     PADDED_UNBATCHED: (1, 16),
     **{key: (1, 16) for rival in RIVALS for key in (rival, tuned(rival))},
 }
-# No target is read from these, so they need not be measured as often; with several clients the first of them
-# takes a quarter of a minute a window.
+# No target is read from the contestants of ROUNDS, so they are measured less often. The recommended Flask
+# setting takes a quarter of a minute a window with several clients.
 ROUNDS = {FLASK_BFLOAT16: 2, PADDED_UNBATCHED: 2}
 ROUNDS_OF_A_CROWD = {FLASK_RECOMMENDED: 1}
 

@@ -1,4 +1,4 @@
-"""Find the Flask app's best setting on this machine, so that nobody can say that it was held back."""
+"""Find the Flask app's best setting on this machine, so that the comparison is fair."""
 
 from dataclasses import asdict
 
@@ -14,7 +14,7 @@ HALF = "bfloat16"
 
 
 def candidates(cores: int) -> list[FlaskSettings]:
-    """The recommended setting, and workers, threads and torch threads that share the cores in every way."""
+    """The recommended setting, and several ways to share the cores: workers, threads, torch's threads."""
     # One row at a time is the batch endpoints' best on a CPU: padding costs more than batching gains.
     ways = [(1, 1, cores), (cores, 1, 1), (1, cores, 1), (2 * cores, 1, 1)]
     return [recommended(cores), *(FlaskSettings(*way, fast_dtype=HALF, batch_size=1) for way in ways)]
