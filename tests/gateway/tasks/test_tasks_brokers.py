@@ -27,7 +27,7 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RabbitMq 
 
 @pytest.mark.timeout(900)
 def test_task_survives_kills_of_broker_and_worker(broker, server: TritonServer, tmp_path: Path):
-    texts = short_texts(6000)
+    texts = short_texts(20_000)
     expected = direct_answers(server, texts)
     settings = {"BROKER_URL": broker.url, "TASK_STALL": "3", "TASK_CHUNK": "64"}
     with gateway_process(server.grpc_url, GATEWAY_DATA=str(tmp_path), **settings) as gateway:
