@@ -93,7 +93,9 @@ def test_pool_of_multiprocessing_shares_a_module_level_client(fake, protocol):
     with SentimentClient(fake.url, protocol, limits=LIMITS) as client:
         ask(client, "parent")
         _shared[:] = [client]
-        with multiprocessing.get_context("fork").Pool(3) as pool:
+        # A command that a test ran here leaves a handler, and another thread may get the pool's signal.
+        default = (signal.SIGTERM, signal.SIG_DFL)
+        with multiprocessing.get_context("fork").Pool(3, signal.signal, default) as pool:
             assert pool.map_async(_ask_shared, texts).get(PATIENCE) == texts
         ask(client, "parent")
 
