@@ -26,7 +26,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 class Terminal(Console):
-    """One whose reader may go away: rich would end the thread that prints, and so the drain of a log."""
+    """A console whose reader may go away. Rich would then end the thread that prints, which drains a log."""
 
     def on_broken_pipe(self) -> None:
         """What is printed from now on goes nowhere."""
@@ -145,8 +145,8 @@ def serve(
 
 
 def run(server: TritonServer, gateway_port: int | None, log: Sink) -> int:
-    """Run the server, then the gateway and its worker unless the port is None, in the foreground, and restart
-    what dies; exit status 0 after a signal, 1 when one of them failed."""
+    """Run the server in the foreground, then the gateway and its worker unless the port is None. What dies is
+    restarted. Returns the exit status: 0 after a signal, 1 when one of them failed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     service: Service | None = None
@@ -172,7 +172,7 @@ def run(server: TritonServer, gateway_port: int | None, log: Sink) -> int:
 
 
 def log(line: str, shape: Callable[[str], str] = str) -> None:
-    """To stderr. A line that cannot be shown (a closed terminal) is lost, no more."""
+    """Write a line to stderr. If it cannot be shown (a closed terminal), only the line is lost."""
     show(shape(line), lambda text: errors.print(text, markup=False))
 
 
@@ -181,7 +181,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def announce(server: TritonServer, gateways: Sequence[str], seconds: float) -> None:
-    """Endpoints, and a line to copy."""
+    """Print the endpoints, and a command to copy."""
     output.print(f"Triton is ready after {seconds:.1f} s: {', '.join(server.models)}", markup=False)
     output.print(
         f"  HTTP     {server.http_url}\n  gRPC     {server.grpc_url}\n  metrics  {server.metrics_url}"

@@ -1,5 +1,5 @@
-"""A host as each place wants it written: an IPv6 address goes in brackets into a URL, and as it is into a
-socket; tritonserver's HTTP front (libevhtp) wants `ipv6:` before it."""
+"""How a host is written. An IPv6 address stands in brackets in a URL, and has `ipv6:` in front for
+tritonserver's HTTP server (libevhtp). A socket takes it as it is."""
 
 
 def is_ipv6(host: str) -> bool:

@@ -12,12 +12,12 @@ from pathlib import Path
 from serving.errors import ServingError
 from serving.interpreter import Interpreter
 
-PYTHONS = ((3, 11), (3, 12))  # a stub in the wheel and a NumPy 1 wheel on PyPI: the two together
+PYTHONS = ((3, 11), (3, 12))  # these have both a stub in Triton's wheel and a NumPy 1 wheel on PyPI
 GLIBC = (2, 35)
 
 
 def check_interpreter(python: Interpreter) -> None:
-    """All that can be asked of an interpreter, in the order in which it matters."""
+    """All checks of an interpreter, the most important first."""
     check_machine(python)
     check_version(python)
     check_packages(python)
@@ -41,7 +41,7 @@ def check_machine(python: Interpreter) -> None:
 
 
 def check_version(python: Interpreter) -> None:
-    """The wheel carries one stub per Python version, and NumPy 2 corrupts tensors in this release."""
+    """Only some Python versions have what Triton needs (see PYTHONS)."""
     if python.version not in PYTHONS:
         raise ServingError(
             f"the embedded server needs Python 3.11 or 3.12, {python.executable} is "
@@ -51,7 +51,7 @@ def check_version(python: Interpreter) -> None:
 
 
 def check_packages(python: Interpreter) -> None:
-    """Everything that the server's processes import."""
+    """The server's processes import these packages; NumPy 2 corrupts tensors in this Triton release."""
     missing = [
         name
         for name in ("nvidia-pytriton", "numpy", "onnxruntime", "tokenizers")

@@ -20,12 +20,12 @@ KEPT_LINES = 50
 
 
 class CommandChild:
-    """Runs `command` in a process group of its own, and shows its output line by line behind its name (once).
+    """Runs `command` in a process group of its own, and shows its output: the child's name, then the line.
 
     is_ready: called every 0.1 s after the start until it is true; without one, a child is ready as soon as
         it runs. It must answer fast, and False where nothing listens yet.
-    environment: all of it; None is this process's. folder: its working directory.
-    start_timeout, stop_timeout: seconds to become ready, and to end after SIGTERM before it is killed.
+    environment: the child's whole environment; None: this process's. folder: its working directory.
+    start_timeout: seconds to become ready. stop_timeout: seconds from SIGTERM to SIGKILL.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class CommandChild:
         return "" if self._process is None or self._process.poll() is None else ending(self._process)
 
     def rest(self, seconds: float) -> None:
-        """Wait, at most until the process ends."""
+        """Wait so many seconds, or until the process ends."""
         wait_for_end([self._process.pid] if self._process else [], seconds)
 
     def stop(self) -> None:

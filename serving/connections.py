@@ -1,9 +1,9 @@
 """Closes a draining server's idle connections.
 
-tritonserver counts connections, not requests: while one client keeps an idle connection alive, its HTTP
-endpoint waits for the whole exit timeout, and then drops what is left. The launcher may close those
-connections instead: it is the server's parent, so the kernel lends it the sockets (pidfd_getfd). Where the
-kernel does not, as in some containers, draining takes the timeout.
+tritonserver counts connections, not requests. While a client keeps an idle connection open, the server's HTTP
+endpoint waits for the whole exit timeout. So the launcher closes these connections: it is the server's
+parent, and the kernel lends it the sockets (pidfd_getfd). Where the kernel does not, as in some containers,
+draining takes the whole timeout.
 """
 
 import ctypes
@@ -24,11 +24,12 @@ QUIET_MILLISECONDS = 5_000
 
 
 def close_idle(pid: int, ports: Iterable[int]) -> None:
-    """Half-close the established connections on these local ports whose last word was the server's.
+    """Half-close the established connections on these local ports on which the server was the last to send.
 
-    The server then reads the end of the connection and drops it. A request in flight is the client's word, so
-    its connection waits. Call it again and again while the server drains: a connection whose last request and
-    answer fell into one tick of the kernel's clock (1 to 4 ms) is closed once it has been quiet for 5 s.
+    The server then reads the end of the connection and drops it. While a request is in flight, the client was
+    the last to send, and its connection stays. Call this again and again while the server drains: a
+    connection whose last request and answer came in one tick of the kernel's clock (1 to 4 ms) is closed
+    after 5 quiet seconds.
     """
     try:
         tables = [Path(f"/proc/{pid}/net/{name}") for name in TABLES]
@@ -61,7 +62,7 @@ def _borrow(pid: int, inodes: set[str]) -> Iterator[socket.socket]:
 def _is_idle(connection: socket.socket) -> bool:
     """Whether no request waits for its answer, as far as the kernel can tell.
 
-    A misjudged one costs an answer: tritonserver sends the head of a /generate answer, then reads the end of
+    A wrong guess costs an answer: tritonserver sends the head of a /generate answer, then reads the end of
     the connection, and drops it before the body.
     """
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)

@@ -1,4 +1,4 @@
-"""Is there a GPU? Without one, tritonserver is told not to look for it, and complains less."""
+"""Whether there is a GPU. Without one, tritonserver is told not to use it, and logs fewer warnings."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Failures that a person can cure, each with its remedy in the message."""
+"""Failures that a person can repair; each message says how."""
 
 
 class ServingError(RuntimeError):

@@ -1,4 +1,4 @@
-"""The REST gateway as a supervised child: started when Triton is ready, and drained before it."""
+"""The REST gateway as a supervised child: started when Triton is ready, and drained before Triton."""
 
 import http.client
 import os
@@ -16,9 +16,9 @@ ACCESS_LOG = ".cache/gateway/access.log"
 
 
 class GatewayChild(CommandChild):
-    """`python -m gateway` in the server's environment, before this server.
+    """`python -m gateway` in front of this server, run by the server's Python.
 
-    port: 0 picks a free one. Its other settings come from the environment (docs/guides/gateway.md); the
+    port: 0 picks a free one. Other settings come from environment variables (docs/guides/gateway.md). The
     access log goes to a file unless ACCESS_LOG says otherwise. Raises ServingError where the port is taken.
     """
 

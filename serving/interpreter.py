@@ -1,9 +1,7 @@
-"""Facts about a Python interpreter and its machine, gathered inside it; run as a script, it prints them as
-JSON.
+"""Facts about a Python interpreter and its machine. Run as a script, this file prints them as JSON.
 
-Triton's Python models run in the server environment's interpreter, which need not be the caller's: tests run
-in another environment. So the facts are asked of that interpreter, and this file imports the standard library
-only.
+Triton's Python models run in the server environment's interpreter. The caller's may be another: tests run in
+another environment. So that interpreter runs this file, which imports the standard library only.
 """
 
 from __future__ import annotations
@@ -24,8 +22,8 @@ PACKAGES = ("nvidia-pytriton", "numpy", "onnxruntime", "tokenizers")
 
 @dataclass(frozen=True)
 class Interpreter:
-    """`version` is (major, minor); `libpython` the shared library's path or empty; `packages` maps to
-    versions."""
+    """`version` is (major, minor). `libpython`: the shared library's path, or empty. `pytriton`: the folder
+    of the package, or empty. `packages`: name to version."""
 
     executable: str
     version: tuple[int, int]
@@ -38,7 +36,7 @@ class Interpreter:
 
     @property
     def bin(self) -> Path:
-        """Folder whose `python3` starts this interpreter. Not resolved: a virtual environment links."""
+        """Folder whose `python3` starts this interpreter. Links stay, as virtual environments need them."""
         return Path(self.executable).parent
 
 

@@ -1,9 +1,9 @@
-"""Runs tritonserver as a child process: checks, start, readiness, what ails it, drain.
+"""Runs tritonserver as a child process: checks, start, readiness, failures, drain.
 
 with TritonServer("model_repository", http_port=0, grpc_port=0, metrics_port=0) as server:
     requests.post(f"{server.http_url}/v2/models/sentiment/generate", json={"text": "A delight."})
 
-By itself it is not restarted when it dies: a :class:`serving.supervision.Supervisor` does that.
+When tritonserver dies, a :class:`serving.supervision.Supervisor` restarts it, and not this class.
 """
 
 import http.client
@@ -102,7 +102,7 @@ class TritonServer:
         self._filter = LogFilter(self.options.verbose, has_gpu())
         self._prepare(self._python)
         runtime = assemble(self._python)
-        # Not the port alone: another address's server may have the same, and its regions are its own.
+        # The port alone is not enough: a server on another address may have the same port.
         self._shm_prefix = f"mobilebert_{self.options.http_port}_{processes.own_mark()}_"
         command = [str(runtime.binary), *arguments(self.options, runtime, self._shm_prefix)]
         environment = runtime.environment | {ENDPOINT: self.options.otlp_endpoint}
@@ -135,9 +135,9 @@ class TritonServer:
         ports: dict[str, Any] = {key: getattr(self.options, key) or next(chosen) for key in PORTS.values()}
         self.options = replace(self._asked, **ports)
         self._choose_models()
-        # Half the start's time is auto-completion, which a restart skips where it has nothing to do, and no
-        # model can come later. Not the first start: one of 50 without it ended in SIGABRT, and nobody would
-        # try again. After a restart that failed, the process is None as well.
+        # Auto-completion takes half of the start's time. A restart skips it if it has nothing to do and no
+        # model can come later. The first start does not skip it: one of 50 without it ended in SIGABRT, and
+        # nothing repeats a first start. After a restart that failed, the process is None as well.
         if self._process is not None and self.options.model_control_mode == "none":
             whole = are_complete(self.options.model_repository, self.options.model_config_name)
             self.options = replace(self.options, complete_configs=whole)
@@ -145,8 +145,8 @@ class TritonServer:
     def _choose_models(self) -> None:
         """Triton exits when a model lacks its artefacts.
 
-        So it is given the names of those that have them, or, where it follows the repository, told to wait
-        for the others.
+        So Triton gets the names of the models that have them. Where it polls the repository, it is told to
+        tolerate the others.
         """
         ready, missing = find_models(self.options.model_repository, self.options.model_config_name)
         self.models = self.options.load_models or ready
@@ -163,8 +163,8 @@ class TritonServer:
         assert self._watch is not None
         deadline = time.monotonic() + self.options.start_timeout
         while not self._answers("/v2/health/ready"):
-            # A stopped one would let Triton wait for a minute; and one that dies in the moment of readiness
-            # has a name by then.
+            # Triton would wait a minute for a stopped process. Looking also learns the processes' names, in
+            # case one dies at the moment of readiness.
             if ailment := self._watch.ailment():
                 raise ServingError(f"tritonserver {ailment}")
             if self._process.poll() is not None:
@@ -196,7 +196,7 @@ class TritonServer:
     def ailment(self) -> str:
         """Why the server has to be restarted: it ended, or one of its model processes died or hangs.
 
-        Triton 2.51 restarts no model process, and says that it is ready without them. Empty while it is fit.
+        Empty while the server is well. Triton 2.51 restarts no model process, and says it is ready without.
         """
         if self._process is None or self._watch is None:
             return ""
@@ -212,7 +212,7 @@ class TritonServer:
         return self._answers(f"/v2/models/{stub.model}/versions/{stub.version}/ready")
 
     def rest(self, seconds: float) -> None:
-        """Wait, at most until one of the server's processes ends."""
+        """Wait so many seconds, or until one of the server's processes ends."""
         wait_for_end(self._watch.living if self._watch else [self.pid], seconds)
 
     def wait(self) -> int:
@@ -232,7 +232,7 @@ class TritonServer:
         self._process = None
 
     def kill(self) -> None:
-        """End every process of the server at once: its port refuses, so nobody takes it for ready."""
+        """End every process of the server at once. Its port then refuses, so nobody takes it for ready."""
         if (process := self._process) is not None:
             self._end_watch()
             processes.kill_group(process)

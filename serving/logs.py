@@ -1,6 +1,6 @@
-"""tritonserver's log, thinned out for a person: problems pass, the rest is kept for when the start fails.
+"""tritonserver's log for people: only problems are shown. The last lines are kept to explain a failed start.
 
-For machines each line becomes a JSON object; Triton itself knows no such format.
+For programs each line becomes a JSON object: Triton has no such format.
 """
 
 import json
@@ -12,7 +12,7 @@ LINE = re.compile(r"^(?P<level>[IWEF])\d{4} \S+ \d+ (?:[\w./]+:\d+\] )?(?P<text>
 FAILED = "failed to load '"
 ALL_MODELS = "failed to load all models"
 PYTHON_TRACE = r"\n\nAt:"  # Triton writes line ends inside a message as two characters
-# A machine without a GPU draws these at every start; they mean nothing there.
+# Without a GPU, every start logs these; they mean nothing there.
 NO_GPU = re.compile(r"cuda|nvml|dcgm|gpu|pinned (system )?memory", re.IGNORECASE)
 
 
@@ -23,7 +23,7 @@ CHILD = re.compile(r"(?P<source>gateway|worker|haproxy): (?P<message>.*)", re.DO
 def as_json(line: str) -> str:
     """One line of any of our processes as an object: time, source, level (where it is known), message.
 
-    What a child has written as an object already keeps its fields.
+    A line that a child wrote as an object keeps its fields.
     """
     entry = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "source": "serving"}
     if child := CHILD.match(line):
@@ -57,7 +57,7 @@ def text(line: str) -> str:
 
 
 class LogFilter:
-    """Decides which lines are shown, and remembers the last ones. Without a GPU, its absence is no news."""
+    """Decides which lines are shown, and keeps the last ones. Hides complaints that there is no GPU."""
 
     def __init__(self, verbose: bool, gpu: bool, keep: int = 500) -> None:
         self.verbose, self.gpu = verbose, gpu

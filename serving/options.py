@@ -8,9 +8,9 @@ from serving.addresses import for_evhtp, in_url
 from serving.devices import WITHOUT_GPU, has_gpu
 from serving.runtime import Runtime
 
-# Closed unless the caller presents the admin key: shared memory (24.10 has holes that later releases closed),
-# loading models (a request may bring the files of a Python model: any code), and the two that let a
-# client change what the server writes to its disk.
+# Closed to callers without the admin key. Shared memory: 24.10 has security holes that later releases closed.
+# Loading models: a request may bring the files of a Python model, which is any code. Trace and logging: a
+# client may change what the server writes to its disk.
 RESTRICTED = ("shared-memory", "model-repository", "trace", "logging")
 
 
@@ -18,11 +18,11 @@ RESTRICTED = ("shared-memory", "model-repository", "trace", "logging")
 class ServerOptions:
     """Ports: 0 picks a free one. Times in seconds, sizes in bytes.
 
-    `load_models` empty means every model that has its artefacts; `tolerate_failures` keeps a server up that
-    cannot load all others. `complete_configs`: no model leaves a part of its configuration to Triton.
-    `hang_timeout`: a model without an answer for so long is looked at as hung, where the server is watched;
-    0 never. `admin_key` opens the restricted APIs to requests that carry it in the header `admin-key`; by
-    default it is random, so they stay closed.
+    `load_models`: empty means every model that has its artefacts. `tolerate_failures`: the server stays up
+    when a model cannot be loaded. `complete_configs`: no model leaves a part of its configuration to Triton.
+    `hang_timeout`: a model that gives no answer for so long may hang (see `watchdog`), where the server is
+    watched; 0 never. `admin_key` opens the restricted APIs to requests that carry it in the header
+    `admin-key`; by default it is random, so they stay closed.
     `otlp_endpoint`: base URL of an OpenTelemetry collector (OTLP over HTTP), which gets the spans of requests
     that bring a `traceparent`; empty is no tracing.
     """
@@ -80,8 +80,8 @@ def _model_arguments(options: ServerOptions) -> list[str]:
     if options.tolerate_failures:
         given.append("--exit-on-error=false")
     if options.tolerate_failures or options.model_control_mode != "none":
-        # Strictly, a server is not ready while a new version loads, nor as long as a broken one lies there,
-        # although the old one serves; a load balancer would take it out of service.
+        # With strict readiness, a server is not ready while a new version loads or is broken, although the
+        # old one serves. A load balancer would take it out of service.
         given.append("--strict-readiness=false")
     if mode == "poll":
         given.append(f"--repository-poll-secs={options.poll_seconds}")
@@ -91,7 +91,7 @@ def _model_arguments(options: ServerOptions) -> list[str]:
 
 
 def _trace_arguments(endpoint: str) -> list[str]:
-    """Rate 0 traces what brings a context, and nothing else; the caller, or the gateway, has chosen."""
+    """Rate 0 traces only requests that bring a trace context: the caller, or the gateway, decides."""
     if not endpoint:
         return []
     settings = (

@@ -1,7 +1,7 @@
 """`python3 -m serving.preflight`: can the embedded server run on this machine with this Python?
 
-For the moment before the server's environment exists, so it needs the standard library only. One line and
-exit status 1 where the answer is no.
+It runs before the server's environment exists, so it needs the standard library only. If the answer is no, it
+prints one line, and its exit status is 1.
 """
 
 import sys

@@ -20,9 +20,9 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], folder: Path) 
     """Start in a process group of its own, so that a terminal's Ctrl-C reaches only the launcher, which then
     drains.
 
-    Should the launcher die without a word (SIGKILL), the kernel sends the child SIGTERM; tritonserver's
-    Python stubs watch their parent and follow. The kernel ties that to the calling thread, so call this from
-    one that lives on. The child may open as many files as the system lets it, at most 65,536 (see
+    If the launcher is killed (SIGKILL), the kernel sends the child SIGTERM; tritonserver's Python stubs watch
+    their parent and end, too. The kernel also sends it when the calling thread ends, so call this from a
+    thread that lives on. The child may open as many files as the system lets it, at most 65,536 (see
     settle_in.py). `folder` becomes the working directory, from which embedded Python imports first. Raises
     FileNotFoundError where there is no such command.
     """
@@ -60,18 +60,18 @@ def stop(process: subprocess.Popen[str], timeout: float, while_draining: Callabl
 
 
 def kill_group(process: subprocess.Popen[str]) -> None:
-    """The group's id is the process's, which stays reserved while any member lives."""
+    """The group has the process's id, which the kernel does not give away while a member lives."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def kill_marked(mark: str, timeout: float = 10.0) -> None:
-    """SIGKILL to every process whose MARK holds this one, and an end to their shared memory.
+    """SIGKILL to every process whose variable MARK contains this mark. Their shared memory is removed.
 
-    A launcher that was killed leaves a tritonserver behind, in a session of its own. It drains, and as nobody
-    closes idle connections, that takes the whole exit timeout; all the while it holds the ports. A cookie in
-    the environment finds it, as Jenkins' ProcessTreeKiller does, where no control group can.
+    A launcher that was killed leaves a tritonserver behind, in a session of its own. It drains, and holds the
+    ports for the whole exit timeout, as nobody closes idle connections. The mark in its environment finds it
+    (Jenkins' ProcessTreeKiller works so, too); this needs no control groups.
     """
     deadline = time.monotonic() + timeout
     while (pids := _marked(mark)) and time.monotonic() < deadline:
@@ -83,7 +83,7 @@ def kill_marked(mark: str, timeout: float = 10.0) -> None:
 
 
 def own_mark() -> str:
-    """The mark that this process was started with, or a new one: a name for what it may leave behind."""
+    """The mark that this process was started with, or a new one. It names what may be left behind."""
     return os.environ.get(MARK, "").rpartition("/")[2] or secrets.token_hex(8)
 
 
@@ -98,6 +98,6 @@ def _marked(mark: str) -> list[int]:
 
 
 def remove_shared_memory(prefix: str, folder: Path = Path("/dev/shm")) -> None:
-    """Regions of a server that could not clean up after itself."""
+    """Remove the regions of a server that could not do so itself."""
     for region in folder.glob(f"{prefix}*"):
         region.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Drains a child's output for as long as it comes, whatever happens to the place where it is shown.
+"""Reads a child's output until its end, even where it can no longer be shown, as on a closed terminal.
 
-A child whose pipe is full stands still, so reading never waits for a person's terminal to come back.
+A child whose pipe is full stands still, so the reading must go on.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ Sink = Callable[[str], object]
 
 
 class HeldLines:
-    """A sink that keeps its lines until it is opened: a failed start is told in one line instead."""
+    """A sink that keeps its lines until it is opened. If a start fails, one error line replaces them."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -48,6 +48,6 @@ def _drain(stream: Iterable[str], sink: Sink) -> None:
 
 
 def show(line: str, sink: Sink) -> None:
-    """Hand a line to the sink; one that is broken (a closed terminal, a full disk) loses it, no more."""
+    """Hand a line to the sink. If the sink is broken (closed terminal, full disk), only the line is lost."""
     with contextlib.suppress(OSError, ValueError):
         sink(line)

@@ -26,13 +26,13 @@ def find_models(repository: Path, config_name: str = "") -> tuple[tuple[str, ...
 
 
 def are_complete(repository: Path, config_name: str = "") -> bool:
-    """Whether no model leaves a part of its configuration to Triton's auto-completion, which costs the start
-    of one more process for each model."""
+    """Whether no model leaves a part of its configuration to Triton's auto-completion, which starts one more
+    process for each model."""
     return all(_is_complete(each, config_name) for each in repository.iterdir() if each.is_dir())
 
 
 def _is_complete(folder: Path, config_name: str) -> bool:
-    """A Python model may also complete itself what it pleases."""
+    """A Python model with code for auto-completion counts as incomplete: it may complete anything."""
     if not (folder / "config.pbtxt").exists():
         return False
     config = read_config(folder, config_name)

@@ -1,8 +1,8 @@
 """Assembles what tritonserver needs around the binary of the nvidia-pytriton wheel.
 
 Triton refuses symbolic links that leave the backend directory, so the files are copied: the Python backend
-with the stub of the interpreter's version beside it, and our Python-based `onnxruntime` backend. The copy is
-made once for each content, beside its final place, and renamed: a second start, or two at once, reuse it.
+with the stub of the interpreter's version beside it, and our Python-based `onnxruntime` backend. Each content
+is copied once, beside its final place, and then renamed. Later starts reuse the copy.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ def assemble(python: Interpreter, cache: Path = CACHE) -> Runtime:
 
 
 def _digest(sources: list[Path]) -> str:
-    """Of names, sizes and, for our own small files, contents: the wheel's are identified by size and time."""
+    """Of names, sizes and times of all files, and of the contents of our own, which are small."""
     digest = hashlib.sha256()
     for path in sources:
         stat = path.stat()
@@ -61,7 +61,7 @@ def _digest(sources: list[Path]) -> str:
 
 
 def _publish(fill, target: Path) -> None:  # type: ignore[no-untyped-def]
-    """Fill a folder beside `target`, then rename it; losing the race to another start is fine."""
+    """Fill a folder beside `target`, then rename it. If another start was faster, its folder stays."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".assembling-") as scratch:
         folder = Path(scratch, "backends")
@@ -91,7 +91,7 @@ def _environment(python: Interpreter) -> dict[str, str]:
     libraries.
 
     PYTHONPATH and PYTHONHOME are dropped: they would lead it to another environment's packages. Bytecode is
-    not written: a polling server would take it for a change of the version it lies in, and load that again.
+    not written: a polling server would take it for a change of the model, and load that again.
     """
     libraries = Path(python.pytriton).parent / "nvidia_pytriton.libs"
     paths = [str(libraries), str(Path(python.libpython).parent), os.environ.get("LD_LIBRARY_PATH", "")]

@@ -9,7 +9,7 @@ from serving.supervision import Child, RestartPolicy, Supervisor
 
 
 class Service:
-    """It lives as long as each of its children does; one that is given up ends the whole.
+    """It runs until one of its children is given up, or until it is stopped.
 
     with Service([triton, CommandChild("gateway", command, is_ready)], log=print) as service:
         print(service.wait())  # why it ended
@@ -27,7 +27,7 @@ class Service:
         self.stop()
 
     def start(self) -> None:
-        """Start each child when the one before it is ready. Raises ServingError; nothing runs then."""
+        """Start each child when the one before it is ready. Where it raises ServingError, no child runs."""
         try:
             for supervisor in self.supervisors:
                 supervisor.start()
@@ -36,7 +36,7 @@ class Service:
             raise
 
     def wait(self) -> str:
-        """Block until a child is given up; why."""
+        """Block until a child is given up; returns why."""
         wait_for(self._ended)
         return "; ".join(filter(None, (each.failure for each in self.supervisors)))
 

@@ -1,7 +1,7 @@
 """`python -IS settle_in.py PARENT COMMAND...`: set this process up as a child of PARENT, then become COMMAND.
 
-A program of its own, and not code between fork and exec: subprocess then needs no fork(2) (it uses vfork),
-and so none of its handlers. gRPC's wait for ever where another thread closes a channel at that moment.
+This is a program, not a `preexec_fn`: so subprocess can use vfork, which runs no fork handlers. gRPC's fork
+handlers wait for ever if another thread closes a channel at that moment.
 """
 
 import ctypes
@@ -11,9 +11,9 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
-MOST_FILES = 65_536  # each connection is one; some programs walk through all that they may open
-# For each thread of the child. Triton's JSON parser takes 270 bytes of stack for each "[", and overflowing
-# the 8 MiB of a usual thread ends the server: 40,000 of them are enough. Only address space is reserved.
+MOST_FILES = 65_536  # each connection is a file; not more, as some programs go through all possible numbers
+# For each thread of the child. Triton's JSON parser takes 270 bytes of stack for each "[": 40,000 of them
+# overflow the usual 8 MiB, which ends the server. This reserves only address space.
 STACK_BYTES = 256 << 20
 
 
@@ -24,7 +24,7 @@ def main(parent: int, command: list[str]) -> None:
     if stack == resource.RLIM_INFINITY or stack < STACK_BYTES:  # unlimited means 2 MiB for threads
         _limit(resource.RLIMIT_STACK, STACK_BYTES)
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the call
+    if os.getppid() != parent:  # the parent died before the call
         sys.exit(1)
     try:
         os.execvp(command[0], command)

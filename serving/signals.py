@@ -1,8 +1,8 @@
 """Waits of the main thread that a signal always ends.
 
-Python runs a signal's handler in the main thread, and the signal itself ends a wait for a lock only where the
-kernel hands it to that thread. It hands it to another one that is starting a thread or a process at that
-moment (clone(2) looks for signals), and the main thread would wait for ever. So these waits wake up.
+Python runs a signal's handler in the main thread. If that thread waits for a lock, the signal wakes it only
+where the kernel delivers the signal to it. A thread that is just starting a thread or a process may get the
+signal instead (clone(2) looks for signals), and the main thread would sleep on. So these waits wake up often.
 """
 
 import threading

@@ -1,8 +1,8 @@
 """The processes of a tritonserver: the server's own, and a Python stub for every instance of a Python-based
 model.
 
-A dead or stopped stub is Triton's blind spot: 2.51 answers its requests with errors for ever, and goes on
-saying that it is ready. Here the kernel is asked instead, which knows at once.
+Triton 2.51 does not restart a dead or stopped stub: it answers the stub's requests with errors for ever, and
+still says that it is ready. So this module asks the kernel, which knows at once.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import psutil
 
 STUB = "triton_python_backend_stub"
 GONE, ZOMBIE, STOPPED = "", "Z", "T"
-REAPED_SECONDS = 0.1  # Triton reaps a stub that it ends itself within less
+REAPED_SECONDS = 0.1  # Triton is faster to reap a stub that it ended itself
 ALWAYS_REAPED_SECONDS = 5.0  # also where a stub dies while its model loads
 STOPPED_SECONDS = 0.5  # Triton gives up requests to a silent stub after 1 s
 RESCAN_SECONDS = 1.0
@@ -50,7 +50,7 @@ def _children(server: int) -> Iterator[int]:
 
 
 def _stub(pid: int) -> Stub:
-    """Its first argument is the model's file: REPOSITORY/MODEL/VERSION/FILE."""
+    """A stub's first argument is the model's file: REPOSITORY/MODEL/VERSION/FILE."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
     except OSError:
@@ -62,7 +62,7 @@ def _stub(pid: int) -> Stub:
 
 
 def state(pid: int) -> str:
-    """The kernel's letter for it, such as S, R, T or Z; empty when it is gone."""
+    """The kernel's letter for the process's state, such as S, R, T or Z; empty when it is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
     except (OSError, IndexError):
@@ -70,7 +70,7 @@ def state(pid: int) -> str:
 
 
 def newest_process() -> str:
-    """Another one whenever a process or a thread was started; empty where the kernel does not tell."""
+    """Id of the newest process or thread: it changes when one starts. Empty where it is not known."""
     try:
         return Path("/proc/loadavg").read_text().split()[-1]
     except (OSError, IndexError):
@@ -78,7 +78,7 @@ def newest_process() -> str:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time that it has used; 0 when it is gone."""
+    """Processor time that the process has used; 0 when it is gone."""
     try:
         times = psutil.Process(pid).cpu_times()
     except psutil.Error:
@@ -89,8 +89,8 @@ def cpu_seconds(pid: int) -> float:
 class Watch:
     """Looks at a server's processes for those that have died or been stopped.
 
-    serves: asks Triton whether it takes this model and version for ready: only then is a dead stub a fault,
-    and not the end of a load that failed.
+    serves: asks Triton whether this model and version is ready. If it is not, a dead stub may be no fault,
+    but the end of a load that failed.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Watch:
         self._rescan_at, self._newest = 0.0, ""
 
     def ailment(self) -> str:
-        """Such as "lost the process of mobilebert_fp32 (pid 12)"; empty while nothing is wrong with them."""
+        """Such as "lost the process of mobilebert_fp32 (pid 12)"; empty while all are well."""
         self._rescan()
         if self._lasts(self.server, STOPPED) >= STOPPED_SECONDS:
             return "is stopped (SIGSTOP)"
@@ -118,32 +118,32 @@ class Watch:
         return ""
 
     def meet(self) -> None:
-        """Learn who is there now: one that dies before it was ever seen has no name, and is found late."""
+        """Look for processes now. One that dies before it is seen has no name, and is found late."""
         self._rescan_at = 0.0
         self._rescan()
 
     def stubs_now(self) -> list[Stub]:
-        """Those of the last look; any thread may ask."""
+        """The stubs of the last look; any thread may ask."""
         return list(self.stubs.values())
 
     @property
     def living(self) -> list[int]:
-        """Process ids whose end is news."""
+        """Ids of the server's process and of the stubs that live."""
         return [self.server, *(pid for pid in self.stubs if state(pid) not in (GONE, ZOMBIE))]
 
     def _rescan(self) -> None:
         newest = newest_process()
         if newest == self._newest and self._clock() < self._rescan_at and not self._has_nameless():
             return
-        # Read before the search: what starts during it is news at the next look.
+        # Read before the search: so the next look finds what starts during it.
         self._newest, self._rescan_at = newest, self._clock() + RESCAN_SECONDS
         found = stubs_of(self.server)
-        # A dead one has lost its command line, and one that was seen between fork and exec had none yet.
+        # A dead stub has no command line any more. One that was seen between fork and exec had none yet.
         self.stubs = {pid: stub if stub.model else self.stubs.get(pid, stub) for pid, stub in found.items()}
         self._since = {key: since for key, since in self._since.items() if key[0] in {*found, self.server}}
 
     def _has_nameless(self) -> bool:
-        """Whether one may have been seen between fork and exec, so that it gets its name now."""
+        """Whether a living stub has no name yet, as it may have been seen between fork and exec."""
         return any(not stub.model and state(stub.pid) not in (GONE, ZOMBIE) for stub in self.stubs.values())
 
     def _is_lost(self, stub: Stub) -> bool:
@@ -153,7 +153,7 @@ class Watch:
         return seconds >= ALWAYS_REAPED_SECONDS or bool(stub.model and self._serves(stub))
 
     def _lasts(self, pid: int, letter: str) -> float:
-        """Seconds for which it has been seen in that state, -1 when it is not."""
+        """Seconds for which the process has been seen in that state, -1 when it is not."""
         if state(pid) != letter:
             self._since.pop((pid, letter), None)
             return -1.0

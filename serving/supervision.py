@@ -5,8 +5,8 @@
     supervisor.wait()   # returns when it is given up: `supervisor.failure` says why
     supervisor.stop()   # drains it
 
-One thread owns the child from its start to its end, so no two of its methods ever run at once, but for
-`kill`. The kernel ties a child's life to the thread that started it, and that thread lives as long.
+One thread owns the child from its start to its end. So no two methods of the child run at once, except
+`kill`. The kernel ends a child with the thread that started it, so that thread lives as long as the child.
 """
 
 import threading
@@ -29,19 +29,19 @@ class Child(Protocol):
     name: str
 
     def start(self, cancelled: Callable[[], bool]) -> None:
-        """Start, and return when it is ready. Raises ServingError, as it does soon after it is cancelled."""
+        """Start, and return when it is ready. Raises ServingError, also soon after it is cancelled."""
 
     def ailment(self) -> str:
-        """Why it has to be restarted, such as "was killed by SIGKILL"; empty while it is fit."""
+        """Why it has to be restarted, such as "was killed by SIGKILL"; empty while it is well."""
 
     def rest(self, seconds: float) -> None:
-        """Wait that long, or less where a process of its ends."""
+        """Wait so many seconds, or until one of its processes ends."""
 
     def stop(self) -> None:
-        """Drain and end it; nothing of it is left. Nothing happens when it does not run."""
+        """Drain and end it, with all its processes. Nothing happens when it does not run."""
 
     def kill(self) -> None:
-        """End it at once, nothing of it is left; another thread may call this while `stop` waits."""
+        """End it at once, with all its processes. Another thread may call this while `stop` waits."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Restarts:
         self.count = 0
 
     def next_delay(self) -> float | None:
-        """Seconds to wait before a restart, which counts from now; None when there were too many."""
+        """Count a restart, and return the seconds to wait before it; None when there were too many."""
         now = self._clock()
         while self._times and self._times[0] <= now - self.policy.window:
             self._times.popleft()
@@ -80,7 +80,7 @@ class Restarts:
 
     @property
     def recent(self) -> int:
-        """Restarts in the window that the last one fell into."""
+        """Restarts in the current window."""
         return len(self._times)
 
 
@@ -107,7 +107,7 @@ class Supervisor:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Returns when the child is ready. A child that fails its first start is not tried again: raises."""
+        """Returns when the child is ready. Raises when its first start fails, which is not repeated."""
         self._thread = threading.Thread(target=self._run, name=f"supervise {self.child.name}", daemon=True)
         self._thread.start()
         wait_for(self._started)
@@ -120,7 +120,7 @@ class Supervisor:
         return self._ended.wait(timeout)
 
     def stop(self) -> None:
-        """Drain the child. A KeyboardInterrupt meanwhile ends it at once: the person asked twice."""
+        """Drain the child. A KeyboardInterrupt during this kills it: the person asked twice."""
         self._stopping.set()
         if self._thread is None:
             return
@@ -158,7 +158,7 @@ class Supervisor:
                 reason = self._restart()
 
     def _next_ailment(self) -> str:
-        """Wait for it; empty when the child is to be stopped."""
+        """Wait for the next ailment; empty when the child is to be stopped."""
         while not self._stopping.is_set():
             if reason := self.child.ailment():
                 return reason
@@ -166,7 +166,7 @@ class Supervisor:
         return ""
 
     def _may_restart(self, reason: str) -> bool:
-        """Wait for the turn of the next restart; False when there is none."""
+        """Wait until the next restart may begin; False when there is none, or the child is to be stopped."""
         name, policy, delay = self.child.name, self.restarts.policy, self.restarts.next_delay()
         if delay is None:
             self.failure = (
@@ -178,7 +178,7 @@ class Supervisor:
         return not self._stopping.wait(delay)
 
     def _restart(self) -> str:
-        """Why it failed, empty when it is ready or to be stopped."""
+        """Restart the child. Returns why that failed, empty when it is ready or to be stopped."""
         began = time.monotonic()
         try:
             self.child.start(self._stopping.is_set)

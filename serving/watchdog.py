@@ -1,9 +1,9 @@
 """Finds models that hang: asks each for a tiny answer every few seconds, and waits for it.
 
-Mere overload must not look like a hang. A busy model answers late, or refuses, and either is a sign of life;
-one that has no answer in time is only taken for hung when its process does nothing either, or when it stays
-silent many times in a row. The questions travel over gRPC, because Triton's HTTP threads stand still while a
-client has a model loaded, and only count where the server itself answers.
+Overload must not look like a hang. A late answer or a refusal shows that a model works. A model that gives no
+answer in time counts as hung if its process does nothing meanwhile, or if this happens many times in a row.
+The questions go over gRPC, because Triton's HTTP threads stand still while a client has a model loaded. They
+count only while the server itself answers.
 """
 
 import threading
@@ -21,7 +21,7 @@ from serving.stubs import Stub, cpu_seconds
 
 ASK_SECONDS = 5.0
 LIVE_SECONDS = 2.0
-IDLE_SHARE = 0.01  # of a core: less than that is doing nothing; the stub's own heartbeat takes a tenth of it
+IDLE_SHARE = 0.01  # of a core: a process that uses less does nothing; a stub's heartbeat uses a tenth of it
 MOST_SILENCES = 6
 DEAD = ("is not healthy", "health mutex")  # Triton's own verdict about a stub
 
@@ -29,7 +29,8 @@ DEAD = ("is not healthy", "health mutex")  # Triton's own verdict about a stub
 class Watchdog:
     """One thread that asks the models of these stubs in turn, from `start` to `stop`.
 
-    hang_seconds: how long an answer may take. A hang is found within ASK_SECONDS and that.
+    hang_seconds: how long an answer may take. An idle process that hangs is found within ASK_SECONDS +
+    hang_seconds, if no other model's answer is late.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Watchdog:
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def stop(self) -> None:
-        """Ask no more; a question under way is abandoned."""
+        """Ask no more; the answer to a question under way is ignored."""
         self._ended.set()
 
     def _run(self) -> None:
@@ -62,7 +63,7 @@ class Watchdog:
             if not client.is_server_live(client_timeout=LIVE_SECONDS):
                 return ""
             inputs = self._question(client, stub)
-        except InferenceServerException:  # the server has other troubles, or the model is on its way out
+        except InferenceServerException:  # the server has other troubles, or the model is being unloaded
             return ""
         before = cpu_seconds(stub.pid)
         try:

@@ -13,9 +13,9 @@ ANNOUNCEMENT = "worker is ready"
 
 
 class WorkerChild(CommandChild):
-    """`python -m gateway.tasks` in the server's environment, before this server; ready when it says so.
+    """`python -m gateway.tasks` for this server, run by the server's Python; ready when it says so.
 
-    Its settings come from the environment (docs/guides/tasks.md).
+    Its settings come from environment variables (docs/guides/tasks.md).
     """
 
     def __init__(self, server: TritonServer, log: Sink) -> None:

@@ -1,6 +1,6 @@
-"""The graph: a `Checkpoint` comes in, an ONNX model of it goes out; how products are written is left open.
+"""The graph: a `Checkpoint` comes in, an ONNX model of it goes out.
 
-Norms fold away (`algebra`, `folding`), rows are packed and long ones cut (`packing`, `windows`), and
-`assembly` writes all of it down. `running` feeds such a model with texts, for those who measure it.
-Open `assembly.py` first: its `Precision` is what the next package overrides.
+`algebra` and `folding` remove the norms. `packing` and `windows` pack the rows and cut long ones. `assembly`
+writes the graph. `running` runs such a model on texts, for measurements.
+Open `assembly.py` first: `export.precision` overrides its `Precision`, which writes the products.
 """

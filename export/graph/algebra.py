@@ -1,4 +1,4 @@
-"""The algebra that removes MobileBERT's norms: every NoNorm vanishes into its neighbours, exactly.
+"""The algebra that removes MobileBERT's norms: every NoNorm is folded into the products beside it, exactly.
 
 NoNorm is `y = w*x + b` per channel (MobileBERT, arXiv:2004.02984, section 3.3). A residual stream is kept as
 
@@ -9,9 +9,11 @@ so that a block `h' = w*(D x + d + h) + b` becomes one matrix product with the r
     u' = (D/C) x + u     C' = w*C,  e' = w*(d + e) + b
 
 and a reader of the stream, `W h + v`, becomes `(W*C) u + (W e + v)`. Everything is float64 until the graph is
-written. Three more identities save work: a bottleneck and the query, key or value behind it are both linear,
-so they compose into one matrix; the key's bias shifts all scores of a query alike, which softmax ignores;
-and attention weights sum to 1, so the value's bias passes through attention unchanged and folds behind it.
+written. Three more identities save work:
+
+- A bottleneck and the query, key or value behind it are both linear, so they become one matrix.
+- The key's bias shifts all scores of a query alike, which softmax ignores.
+- Attention weights sum to 1, so the value's bias passes attention unchanged and folds into the next product.
 """
 
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Past these bounds a stream's scale is reset by an explicit multiplication, far from float32's own limits.
+# Outside these bounds, a multiplication in the graph resets a stream's scale. float32's limits are far away.
 SCALE_BOUNDS = (2.0**-20, 2.0**20)
 
 
@@ -51,7 +53,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Update:
-    """`u' = factor * (weight @ x + u)`: a block's last product and its residual; factor [width] is rare."""
+    """`u' = factor * (weight @ x + u)`: a block's last product and its residual; factor: [width], seldom."""
 
     weight: Array
     factor: Array | None = None

@@ -1,13 +1,14 @@
 """Turns folded weights into ONNX: packed rows in; label, score, probabilities and logits out (see `heads`).
 
 Inputs: `input_ids` [F] int64, all rows one after another, and `item_lengths` [B] int32. A row becomes one
-window or, where it is long, several (see `windows`), whose logits are combined to the row's. Every
-linear layer works on the packed [tokens, width] matrix of all windows; attention alone is padded, by Gather,
-to [windows, longest, width].
-Outputs: `label` [B, 1] string; `score` [B, 1], `probabilities` and `logits` [B, labels] float32, or what
-`checkpoint.problem_types` has for the checkpoint's.
+window, or several where it is long (see `windows`); the row's logits are the mean of theirs. Every linear
+layer works on the packed [tokens, width] matrix of all windows. Only attention is padded, by Gather, to
+[windows, longest, width].
+Outputs: `label` [B, 1] string; `score` [B, 1], `probabilities` and `logits` [B, labels] float32. Other
+problem types have other outputs (see `checkpoint.problem_types`).
 
-A precision is a subclass of `Precision`: every product of the graph goes through its `linear`.
+A precision is a subclass of `Precision`: its `linear` writes every product, except the pooler's and the
+classifier's, which are always float32.
 """
 
 import sys
@@ -32,10 +33,10 @@ class Precision:
     """How products and tables are written; this one is float32, and the base of the others.
 
     Names are stable: `embeddings`, `layer<i>.read`, `layer<i>.attention`, `layer<i>.ffn<j>.in`,
-    `layer<i>.ffn<j>.out`, `layer<i>.output`, `pooler`, `windows.logits`; in the last layer
-    `layer<i>.read.first` (start and query of first tokens) and `layer<i>.read.all` (key and value) stand for
-    `layer<i>.read`. A product's result has its name; `in` is after Relu; `out`, `attention` and `output` are
-    after the residual.
+    `layer<i>.ffn<j>.out`, `layer<i>.output`, `pooler`, `windows.logits`. The last layer has
+    `layer<i>.read.first` (start and query of first tokens) and `layer<i>.read.all` (key and value) instead of
+    `layer<i>.read`. A product's result has the product's name: `in` after Relu; `out`, `attention` and
+    `output` after the residual is added.
     """
 
     dtype: type[np.floating] = np.float32
@@ -100,7 +101,7 @@ def build_graph(checkpoint: Checkpoint, folded: Folded, precision: Precision) ->
 
 
 class Encoder:
-    """Writes embeddings and transformer layers; its state is the builder alone."""
+    """Writes embeddings and transformer layers."""
 
     def __init__(self, g: GraphBuilder, rows: Packed, precision: Precision, heads: int) -> None:
         self._g, self._rows, self._precision, self._heads = g, rows, precision, heads
@@ -124,9 +125,9 @@ class Encoder:
         return self._precision.linear(self._g, "embeddings", flat, folded.transformation, residual=positions)
 
     def _part_indices(self) -> Sequence[str]:
-        """Indices of QUERY, KEY and VALUE [W, S] in read's result, seen as [4*T, narrow].
+        """Indices of QUERY, KEY and VALUE [W, S] in read's result, reshaped to [4*T, narrow].
 
-        The Gather that pads keys and queries so also splits the fused product, at no further cost.
+        So the Gather that pads them also splits the fused product, at no further cost.
         """
         g = self._g
         cell = g.node("Mul", self._rows.gather, 4)
@@ -147,7 +148,7 @@ class Encoder:
         return self._tail(name, layer, context, start, wide)
 
     def _last_layer(self, name: str, layer: Layer, wide: str) -> str:
-        """Beyond attention only first tokens count, so all but keys and values is computed for them alone."""
+        """Only first tokens count after this layer, so all but keys and values is computed for these only."""
         g, narrow = self._g, len(layer.read.weight) // 4
         first = g.node("Gather", wide, self._rows.first, name=f"{name}.first")
         read_first = self._precision.linear(

@@ -74,7 +74,7 @@ class GraphBuilder:
         )
 
     def _branch(self, name: str, write: Callable[[], list[str]], results: list[ValueInfoProto]) -> GraphProto:
-        """Constants stay with the whole graph, which a branch may read."""
+        """Constants are stored in the main graph: a branch may read its tensors."""
         outside, self._nodes = self._nodes, []
         outputs = [
             ValueInfoProto(name=tensor, type=result.type)

@@ -27,9 +27,9 @@ Weights = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class LayerStreams:
-    """The streams behind a layer's tensors, which relate them to what the checkpoint's modules compute.
+    """The streams of a layer's tensors: they tell what the checkpoint's modules compute in their place.
 
-    query, key: attention's inputs, without the factors that the scores take.
+    query, key: attention's inputs, without the factor of the scores.
     context: attention's result, and its values.
     narrow: the start, then the state after attention and after each feed-forward.
     wide: the state after the layer.
@@ -74,9 +74,9 @@ class Folded:
     """The whole classifier; `assembly` turns it into ONNX.
 
     words: [vocab + 1, embedding]; the last row is zero and stands for "no neighbour".
-    positions: [max positions, wide], all of the embeddings' constants included.
+    positions: [max positions, wide], with all other constants of the embeddings.
     transformation: the trigram's product (weight [wide, 3*embedding]: next, current, previous token), or the
-    embedding's own when there is no trigram; None where word embeddings enter the stream as they are.
+    embedding's own when there is no trigram; None where word embeddings need no product.
     pooler: followed by tanh; None where the first token goes straight to the classifier.
     """
 

@@ -1,13 +1,13 @@
 """The part of the graph that packs rows: from ragged ids to windows to one [tokens] vector without padding.
 
-Rows may end in [PAD]; those are dropped, yet a row keeps at least its first position, so that an all-pad or
-empty row has a token of its own and never reads its neighbour. [PAD] inside a row is an ordinary token, as in
+[PAD]s at the end of a row are dropped. A row keeps at least its first position, so that an all-pad or empty
+row has a token of its own and never reads its neighbour. [PAD] inside a row is an ordinary token, as in
 transformers without an attention mask. Rows longer than the position table become several windows (see
-`windows`), rows beyond the longest that is read are cut there, and ids outside the vocabulary become
-[UNK]: an error there would fail every other request of the batch.
+`windows`). Rows longer than `max_tokens` are cut there. Ids outside the vocabulary become [UNK]: an error
+would fail every other request of the batch.
 
-Each operator costs some microseconds however little it does, which is a good part of a short text's time. So
-there are few of them, and those that cut and combine windows run only where a row may be long (`If`).
+Each operator costs some microseconds however little it does, which counts for a short text. So there are few
+of them, and those that cut and combine windows run only where a row may be long (`If`).
 """
 
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ from export.graph.windows import SPECIALS, Windows
 
 # The graph's inputs: ids of all rows, one after the other, and how many each row has.
 INPUT_IDS, ITEM_LENGTHS = "input_ids", "item_lengths"
-# Indices of two ids that lie behind those of the rows.
+# Indices of two ids that are appended to those of the rows.
 A_PAD, NO_TOKEN = -2, -1
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """`size` ids, and how the table of words goes on behind them: ids are clipped to -1 .. size, and these
-    two (-1 is the table's last row) read [UNK]. `no_token`: a row of zeros."""
+    """`size` ids, and three more rows of the table of words. Ids are clipped to -1 .. size; these two read
+    [UNK] (-1 is the table's last row). `no_token` reads zeros."""
 
     size: int
     pad: int
@@ -51,7 +51,7 @@ class Packed:
     ids: [T, 3] next, current and previous token, or [T] current only.
     position: [T] of a token in its window.
     first: [W] index into T of every window's first token.
-    lengths: [W] int32, tokens per window, 1 to the longest position.
+    lengths: [W] int32, tokens per window, 1 to the number of positions.
     gather: [W, S] index into T of every cell of the padded grid (0 in the padding).
     scatter: [T] index into W*S of every token.
     long: bool, whether a row may have several windows.
@@ -79,8 +79,8 @@ def pack_rows(g: GraphBuilder, vocabulary: Vocabulary, windows: Windows, trigram
         lambda: _whole(g, rows),
         [helper.make_tensor_value_info(f"windows/{k}", TensorProto.INT64, v) for k, v in shapes.items()],
     )
-    # A column more than the longest window has: a no_token stands behind each window, and so before the next;
-    # before the first one, index -1 reads the last.
+    # One column more than the longest window has: so a no_token stands behind each window, and before the
+    # next one. Before the first window, index -1 reads the last column.
     width = g.node("Add", g.node("ReduceMax", lengths, keepdims=0), 1, name="windows/width")
     cells = g.node("Range", 0, width, 1, name="windows/cells")
     present = g.node("Less", cells, lengths, name="windows/present")
@@ -109,8 +109,8 @@ def pack_rows(g: GraphBuilder, vocabulary: Vocabulary, windows: Windows, trigram
 @dataclass(frozen=True)
 class _Rows:
     """ids: [F + 2] as sent, clipped (see `Vocabulary`), then a [PAD] and a no_token; width: of the longest
-    row, trailing [PAD]s included; source: [B, width] index into ids of every cell; last: [B, 1] column of a
-    row's last token."""
+    row with its trailing [PAD]s, at most `max_tokens`; source: [B, width] index into ids of every cell;
+    last: [B, 1] column of a row's last token."""
 
     ids: str
     width: str
@@ -136,13 +136,13 @@ def _rows(g: GraphBuilder, vocabulary: Vocabulary, max_tokens: int) -> _Rows:
 
 
 def _whole(g: GraphBuilder, rows: _Rows) -> list[str]:
-    """Every row as its only window: ids, and where in them each starts, and its tokens."""
+    """Every row is one window: the ids, where in them each window starts, how many tokens it has."""
     return [g.node("Identity", rows.ids), _starts(g, rows), g.node("Add", rows.last, 1)]
 
 
 def _cut(g: GraphBuilder, rows: _Rows, windows: Windows) -> list[str]:
-    """`cut` of `windows` for all rows at once: ids of the windows, each with a no_token behind it at least,
-    and where in them each starts, and its tokens."""
+    """`Windows.cut` for all rows at once: the ids of the windows, each with at least one no_token behind it;
+    where in them each window starts, how many tokens it has."""
     counts = _counts(g, rows.last, windows)
     numbers = g.node("Range", 0, g.node("ReduceMax", counts, keepdims=0), 1)
     found = g.node("NonZero", g.node("Less", numbers, counts))
@@ -165,7 +165,7 @@ def _cut(g: GraphBuilder, rows: _Rows, windows: Windows) -> list[str]:
 
 
 def _starts(g: GraphBuilder, rows: _Rows) -> str:
-    """[B, 1] index of a row's first id, of a [PAD] for an empty row."""
+    """[B, 1] index of a row's first id; an empty row has that of a [PAD]."""
     return g.node("Slice", rows.source, [0], [1], [1])
 
 
@@ -175,7 +175,7 @@ def _text(g: GraphBuilder, last: str) -> str:
 
 
 def _counts(g: GraphBuilder, last: str, windows: Windows) -> str:
-    """[B, 1] windows of every row: `count` of `windows`."""
+    """[B, 1] windows of every row, as in `Windows.count`."""
     whole = g.node("Div", g.node("Add", _text(g, last), windows.room - 1), windows.room)
     return g.node("Max", whole, 1)
 
@@ -183,8 +183,8 @@ def _counts(g: GraphBuilder, last: str, windows: Windows) -> str:
 def combine_windows(
     g: GraphBuilder, packed: Packed, windows: Windows, logits: str, labels: int, name: str
 ) -> None:
-    """Add `name`, [B, labels]: the mean of every row's windows, from `logits` [W, labels]; one window's mean
-    is itself, bit by bit."""
+    """Add `name`, [B, labels]: the mean of every row's windows, from `logits` [W, labels]. The logits of a
+    row's only window stay the same, bit by bit."""
     result = helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, labels])
     g.either(
         packed.long,

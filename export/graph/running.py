@@ -35,7 +35,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
 
 
 def open_session(model: ModelProto | str, threads: int = 0) -> InferenceSession:
-    """A quiet CPU session of a model, or of the file at a path; threads: 0 for one a core."""
+    """A CPU session, without warnings, of a model or of the file at a path; threads: 0 for one a core."""
     options = SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads

@@ -3,10 +3,9 @@
     windows = Windows(512)
     windows.cut(ids)          # rows of at most 512 ids, each with the row's own first and last id around it
 
-A row is `[CLS] t1 ... tn [SEP]`. It becomes as few windows as can hold it; of c windows, window i (from 0)
+A row is `[CLS] t1 ... tn [SEP]`. It becomes as few windows as can hold it. Of c windows, window i (from 0)
 is `[CLS]`, the tokens from floor(i * n / c) to floor((i + 1) * n / c), and `[SEP]`. The row's logits are the
-mean of its windows' logits. docs/explanations/long_documents.md says what else was tried,
-and the figures that decided.
+mean of its windows' logits. docs/explanations/long_documents.md has the alternatives and their figures.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 
 from export.errors import ExportError
 
-# Tokens of a row that are read at most, [CLS] and [SEP] included: it bounds the memory of a batch.
+# So many tokens of a row are read at most, [CLS] and [SEP] included: this bounds the memory of a batch.
 MAX_TOKENS = 4096
 SPECIALS = 2
 
@@ -40,7 +39,7 @@ class Windows:
 
     @property
     def max_tokens(self) -> int:
-        """Of a row, at most."""
+        """Most tokens of a row that are read, [CLS] and [SEP] included."""
         return max(self.positions, MAX_TOKENS)
 
     def as_read(self) -> dict[str, int]:
@@ -48,7 +47,7 @@ class Windows:
         return {"positions": self.positions, "max_tokens": self.max_tokens}
 
     def metadata(self) -> dict[str, str]:
-        """What the ONNX model says of itself, for those who plan its runs."""
+        """The ONNX model's metadata, for programs that plan its runs."""
         return {"window_tokens": str(self.positions), "max_tokens": str(self.max_tokens)}
 
     def count(self, length: int) -> int:
@@ -57,7 +56,7 @@ class Windows:
         return max(1, -(-text // self.room))
 
     def cut(self, row: Sequence[int]) -> list[list[int]]:
-        """The windows of a row; one that fits is its own only window."""
+        """The windows of a row; a row that fits into one is that window."""
         row = list(row)[: self.max_tokens]
         count, text = self.count(len(row)), len(row) - SPECIALS
         if count == 1:

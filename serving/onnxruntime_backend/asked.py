@@ -16,10 +16,10 @@ class Asked:
 
 
 def read_parameters(parameters: str, timeout_us: int = 0) -> Asked:
-    """From a request's parameters (JSON) and KServe's `timeout` in microseconds, 0 for none.
+    """Read a request's parameters (JSON) and KServe's `timeout` in microseconds, 0 for none.
 
-    Triton hands over `timeout` apart, but where a client of `/generate` gives it, it is among the parameters.
-    Raises RequestError for a value that makes no sense.
+    Triton passes `timeout` separately, but that of a client of `/generate` is among the parameters. Raises
+    RequestError for a value that makes no sense.
     """
     if parameters in ("", "{}"):
         return Asked(timeout=timeout_us / 1e6 if timeout_us else math.inf)

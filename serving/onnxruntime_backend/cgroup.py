@@ -10,9 +10,9 @@ Read = Callable[[Path], float]  # the limit that a cgroup's folder sets, inf for
 def smallest_limit(
     controller: str, read_v2: Read, read_v1: Read, proc: Path = PROC, root: Path = ROOT
 ) -> float:
-    """``inf`` when there is none.
+    """The limit of this process's cgroup, ``inf`` when there is none.
 
-    A limit set on any ancestor binds too, so the smallest one on the way to the root counts. Inside a
+    The limits of all ancestors bind, too, so the smallest one on the way to the root counts. Inside a
     container the path in ``/proc/self/cgroup`` is the host's and may not exist; the root is then the
     container's own.
     """

@@ -1,5 +1,4 @@
-"""Auto-completion of a configuration that leaves out inputs or outputs, from the model itself, as in the C++
-backend."""
+"""Reads the inputs or outputs that a configuration leaves out from the model, as the C++ backend does."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,8 +26,5 @@ def complete(target: Any, config: Mapping[str, Any]) -> Any:
 
 
 def model_path(command_line: Path = Path("/proc/self/cmdline")) -> Path:
-    """The model file that Triton chose.
-
-    It is this process's first argument; auto-completion is told nothing else.
-    """
+    """The model file that Triton chose: it is this process's first argument, and nowhere else."""
     return Path(command_line.read_bytes().split(b"\0")[1].decode())

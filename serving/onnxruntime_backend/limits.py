@@ -7,10 +7,10 @@ from serving.onnxruntime_backend.settings import ConfigError, Settings
 
 @dataclass(frozen=True)
 class Limits:
-    """`seconds` of work that may wait (`max_queue_seconds`), how many `requests` (`max_queue_requests`) and
-    `nbytes` of inputs (`max_queue_bytes`), `timeout` seconds for a request that names none
-    (`default_timeout_seconds`), and the part of the server that background work gets while other work waits
-    (`background_share`)."""
+    """So much may wait: `seconds` of work (parameter `max_queue_seconds`), `requests` (`max_queue_requests`),
+    `nbytes` of inputs (`max_queue_bytes`). `timeout`: seconds for a request that names none
+    (`default_timeout_seconds`). `background_share`: the part of the server that background work gets while
+    other work waits."""
 
     seconds: float = 2.0
     requests: int = 4096

@@ -9,14 +9,14 @@ from serving.onnxruntime_backend.tickets import Ticket
 
 @dataclass(frozen=True)
 class Piece:
-    """A row of a request, or the whole of one that is not cut."""
+    """A row of a request, or a whole request that is not cut."""
 
     ticket: Ticket
     row: int
 
     @property
     def tokens(self) -> int:
-        """What it costs."""
+        """Its cost."""
         return self.ticket.sizes[self.row]
 
 
@@ -51,7 +51,7 @@ class Line:
         return self._portions[bisect_right(self._portions, due, key=_due) :]
 
     def first(self, tokens: int, rows: int) -> list[Piece]:
-        """The pieces that are due first: so many tokens and rows at most, but one at least."""
+        """The pieces that are due first: at most so many tokens and rows, but at least one piece."""
         found: list[Piece] = []
         total = 0
         for portion in self._portions:

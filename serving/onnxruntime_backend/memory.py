@@ -8,7 +8,7 @@ MEMINFO = Path("/proc/meminfo")
 
 
 def available_memory(meminfo: Path = MEMINFO, proc: Path = PROC, root: Path = ROOT) -> float:
-    """Bytes; ``inf`` where nothing tells."""
+    """Bytes; ``inf`` where neither is known."""
     return min(_machine(meminfo), smallest_limit("memory", _left_v2, _left_v1, proc, root))
 
 

@@ -74,8 +74,8 @@ def scatter(
 ) -> list[Outputs]:
     """Each request's share of the outputs, as views.
 
-    Raises RequestError when an output has not one row per row of the batch: answering all the same would hand
-    one client another's result.
+    Raises RequestError when an output has not one row per row of the batch: its rows might reach the wrong
+    client.
     """
     if not settings.max_batch_size:
         return [dict(outputs)]
@@ -136,7 +136,7 @@ def _accumulated_with_zero(shapes: Shapes, dtype: np.dtype) -> np.ndarray:
 
 
 def _max_element_count_as_shape(shapes: Shapes, dtype: np.dtype) -> np.ndarray:
-    """[largest element count of a request]: the shape is the message, the values mean nothing."""
+    """[largest element count of a request]: only the shape counts, the values mean nothing."""
     return np.zeros(int(_element_count(shapes, np.dtype(np.int64)).max()), dtype)
 
 

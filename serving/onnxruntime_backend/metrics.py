@@ -1,4 +1,4 @@
-"""What the server's metrics page says of a model: its runs, and its queue."""
+"""The metrics of a model's runs and queue, for the server's metrics page."""
 
 import ctypes
 from collections import Counter
@@ -55,7 +55,7 @@ class Metrics:
             self._add(self._refused[reason], reason, count)
 
     def end(self) -> None:
-        """The last word: totals stay, and nothing waits any more."""
+        """Update a last time. Totals stay; the gauges become 0, as nothing waits any more."""
         self.update()
         for name, (kind, _) in FAMILIES.items():
             if kind == GAUGE:

@@ -46,7 +46,7 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load the model. Raises with a one-line message that Triton shows in its log."""
-        # Here, because auto-completion runs in a process of its own, which has no use for ONNX Runtime.
+        # Imported here: auto-completion has a process of its own, which seldom needs ONNX Runtime.
         from serving.onnxruntime_backend.runner import Runner
         from serving.onnxruntime_backend.session import intra_op_threads, lanes, open_session, run_options
         from serving.onnxruntime_backend.signature import check_signature
@@ -82,9 +82,9 @@ class TritonPythonModel:
         self.reporter.start()
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Let requests into the queue, and return at once, but run a request that is alone on the spot.
+        """Put requests into the queue, and return at once; but run a request that is alone immediately.
 
-        What is refused or was run is answered by the return value, the rest through senders when it is done.
+        The return value answers requests that were refused or have run. Senders answer the rest later.
         """
         responses: list[Any] = [None] * len(requests)
         tickets = {}
@@ -128,7 +128,7 @@ class TritonPythonModel:
             self.tracing.close()
 
     def _report(self, labels: dict[str, str]) -> None:
-        """Keep the metrics; not in `execute`, which each change would delay."""
+        """Update the metrics, in a thread of their own: each change would delay `execute`."""
         from serving.onnxruntime_backend.metrics import Metrics
 
         try:
@@ -141,17 +141,17 @@ class TritonPythonModel:
 
 
 class Reply:
-    """The way back of a request: the return value of `execute`, or a sender after that."""
+    """How a request is answered: by the return value of `execute`, or later by a sender."""
 
     def __init__(self, request: Any) -> None:
         self.request, self.response, self._sender = request, None, None
 
     def send_later(self) -> None:
-        """`execute` returns without the answer. A request that is kept keeps its shared memory."""
+        """Answer after `execute` has returned. The request is dropped, as it would keep its shared memory."""
         self._sender, self.request = self.request.get_response_sender(), None
 
     def answer(self, outcome: Outcome) -> None:
-        """Once."""
+        """Answer the request; called once."""
         if self._sender:
             self._sender.send(_response(outcome), FINAL)
         else:

@@ -1,10 +1,12 @@
 """How the rows of a batch are cut into runs of the model that suit a CPU.
 
-Three things decide. A run gains from company up to some 500 tokens; beyond, activations leave the cache and
-every token costs more. Attention costs the square of the longest row of its run, once for every row, so rows
-of like length belong together. And two cores do more in two runs on one thread each than in one run on two
-threads, which wait for each other at every operator; only a row that dwarfs the others, or is alone, wants
-all threads.
+Three things decide:
+
+- Up to some 500 tokens, each token is cheaper in a larger run. Beyond, activations leave the cache, and each
+  token costs more.
+- In attention, each row costs the square of the longest row of its run. So rows of like length share a run.
+- Two cores do more in two runs on one thread each than in one run on two threads, which wait for each other
+  at every operator. Only a row that is alone, or much longer than the others, is faster on all threads.
 """
 
 import math
@@ -15,13 +17,13 @@ from dataclasses import dataclass
 # cache a core, 24 layers: fp32 473 ms one by one, 489 in runs of up to 512, 533 up to 1,024, 639 up to 4,096;
 # int8 13, 13, 15 and 19 ms. Of 16-token texts, fp32: 739 ms one by one, 411 in runs of up to 512.
 SMALLEST, LARGEST = 16, 512
-# What one of several threads of a run achieves, against a thread that runs by itself.
+# The speed of one of several threads of a run, as a part of that of a run's only thread.
 TEAMWORK = 0.8
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`runs`: indices of rows, longest first; `side_by_side`: on a thread each, not in turn on all."""
+    """`runs`: indices of rows, longest first. `side_by_side`: runs get a thread each, and not all in turn."""
 
     runs: tuple[tuple[int, ...], ...]
     side_by_side: bool
@@ -39,7 +41,7 @@ def plan_runs(lengths: Sequence[int], threads: int) -> Plan:
 
 
 def _cut(order: Sequence[int], lengths: Sequence[int], runs: int) -> tuple[tuple[int, ...], ...]:
-    """The rows, in this order, in about so many runs of equal sums; only a single row passes LARGEST."""
+    """The rows, in this order, in about so many runs of equal sums. Only a run of one row exceeds LARGEST."""
     share = sum(lengths) / runs
     cut: list[list[int]] = [[]]
     size = 0
@@ -54,7 +56,7 @@ def _cut(order: Sequence[int], lengths: Sequence[int], runs: int) -> tuple[tuple
 
 
 def _slowest(sizes: Sequence[int], threads: int) -> int:
-    """Elements of the thread that ends last when each takes the next run as soon as it is free."""
+    """Elements of the thread with the most, when each takes the next run as soon as it is free."""
     loads = [0] * threads
     for size in sizes:
         loads[loads.index(min(loads))] += size

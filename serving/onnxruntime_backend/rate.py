@@ -1,9 +1,9 @@
 """How fast the model is: tokens a second of all cores together, measured while there is work."""
 
-# Tokens a second and core, until a run has been measured. Slow on purpose (24 layers in fp32 reach 2,000):
-# too little is accepted for some milliseconds, not too much for seconds.
+# Tokens a second and core, until a run has been measured. Low on purpose (24 layers in fp32 reach 2,000): the
+# queue accepts too little for some milliseconds, which is better than too much for seconds.
 FIRST_GUESS = 1000.0
-# Core-seconds after which a measured run counts half.
+# After so many core-seconds of later runs, a run counts half.
 HALF_LIFE = 1.0
 
 

@@ -1,25 +1,24 @@
-"""The one queue of a model: who gets in, who is next, and who has waited in vain.
+"""The one queue of a model: which request gets in, which is next, and which waited too long.
 
-No threads and no Triton here, and the clock is given, so that all of it can be simulated; whoever uses it
-from several threads holds a lock.
+The module has no threads and no Triton, and takes its clock as an argument, so that it can be simulated. A
+caller with several threads must hold a lock.
 
-**Who is next.** What is due first is run first. The first run (512 tokens) of a request is due when it
-arrives, each further one when those before it would be done at a quarter of the measured speed. So single
-texts go in the order of their arrival; a text that comes while a list of long ones is worked on waits for
-those runs of the list that are due, not for the list; and lists share the server by tokens. Nobody starves: a
-due time stands, and newcomers are due no sooner than now, so what is due is overtaken by nothing that comes
-later.
+**What is next.** The run that is due first. The first run (512 tokens) of a request is due when the request
+arrives. Each further one is due when those before it would be done at a quarter of the measured speed. So
+single texts go in the order of their arrival. A text that comes after a list of long ones waits only for the
+runs of the list that are due. Lists share the server by tokens. Nothing waits for ever: a due time never
+changes, and a new request is due now or later, so it never overtakes a run that is due.
 
-**Who gets in.** A request is refused if anything, itself included, would then start later than `seconds`
-after it is due. What waits and what runs, divided by three quarters of the measured speed, tells when
-something starts: an overload slows the model down, since refusals take time of the same cores. For a request
-of several runs such later runs, its own and others', count double: lists are promised half of the server
-together, and the other half stays free for single texts. When nothing waits, a request always gets in.
-Limits of count and bytes come on top.
+**What gets in.** A request is refused if a run, its own or another's, would start later than `seconds` (or
+the request's timeout, if shorter) after it is due. A run starts when the work ahead of it, waiting or
+running, is done at three quarters of the measured speed: an overload slows the model down, since refusals
+take time of the same cores. For a request of several runs, its own runs and all that are not yet due count
+double. So lists get half of the server together, and the other half stays free for single texts. When
+nothing waits, a request always gets in, unless the server is stopping. Count and bytes have limits, too.
 
-**Background work** has a line of its own, with a backlog of at most `seconds` of work. It is run when nothing
-else waits, and otherwise gets `background_share` of the server: each of its runs puts off the next by the
-time of that run divided by the share.
+**Background work** has a line of its own, with at most `seconds` of work. It runs when nothing else waits.
+Otherwise it gets `background_share` of the server: after each of its runs, the next is due after the time of
+that run divided by the share.
 """
 
 from collections import Counter
@@ -34,12 +33,12 @@ from serving.onnxruntime_backend.tickets import Ticket
 
 # A request's runs are due at this part of the measured speed.
 PACE = 0.25
-# Of the measured speed, what an overload leaves. On two cores with a model of two layers, four times the
-# capacity left 0.65 to 0.85.
+# The part of the measured speed that is left under overload. With four times the requests that it can answer,
+# a model of two layers on two cores kept 0.65 to 0.85.
 CAUTION = 0.75
-# Of the server, what requests of several runs are promised together.
+# The part of the server that all requests of several runs get together.
 LISTS_SHARE = 0.5
-# A refused client is told to stay away for this part of the limit at least.
+# A refused client is told to wait at least this part of the limit in seconds.
 SHORTEST_PAUSE = 0.25
 
 
@@ -159,7 +158,7 @@ class RequestQueue:
         return Refused(reason, f"the server is busy: {why}; try again in {pause:.1f} s")
 
     def _lateness(self, ticket: Ticket, portions: Sequence[Portion], now: float) -> float:
-        """Seconds after its due time at which the latest of those that this request would delay starts."""
+        """Most seconds after its due time that a run would start: one of this request, or a later one."""
         speed = CAUTION * self.rate.tokens_per_second
         if ticket.background:
             return self._background.tokens / speed
@@ -175,7 +174,7 @@ class RequestQueue:
         return latest
 
     def first(self, tokens: int, rows: int) -> list[Piece]:
-        """The pieces to choose a run from: those that are due first, all of one class."""
+        """The pieces to choose a run from: those due first, either all of background work or none."""
         return self._next_line().first(tokens, rows)
 
     def _next_line(self) -> Line:
@@ -184,7 +183,7 @@ class RequestQueue:
         return self._line
 
     def take(self, pieces: Sequence[Piece]) -> None:
-        """These pieces, of those that `first` named, are run now."""
+        """These pieces, which `first` named, run now."""
         if not pieces:
             return
         tokens = sum(piece.tokens for piece in pieces)

@@ -1,7 +1,7 @@
 """Runs the model on what waits: a thread for each session, all of them fed from one queue.
 
-Batch items do not know of each other, so where a model takes a ragged batch, rows of any requests may share a
-run; :mod:`plan` says which do well together. Other models get the requests whole, as many together as fit.
+Rows of a batch do not influence each other. So where a model takes a ragged batch, rows of any requests may
+share a run; :mod:`plan` chooses them. Other models get whole requests, as many together as fit.
 """
 
 import sys
@@ -32,12 +32,12 @@ from serving.onnxruntime_backend.utilization import Utilization
 
 # Batch inputs whose values for a row do not depend on the other rows.
 ROWWISE = {"BATCH_ITEM_SHAPE", "BATCH_ITEM_SHAPE_FLATTEN"}
-# What a run is chosen from: so many tokens that are due first. More would find rows of closer lengths, and
-# let each wait longer for the run that suits it.
+# A run is chosen from so many tokens that are due first. With more, rows of a run would be closer in length,
+# but each would wait longer.
 WINDOW = 8192
 # A request that has waited so long (seconds) may have lost its client. Asking Triton takes 0.1 ms.
 WORTH_ASKING = 0.05
-# A request that comes so soon (seconds) after an answer was waiting for that run: no client asks so fast.
+# A request that comes so soon (seconds) after an answer had waited for that run: no client asks so fast.
 AT_ONCE = 0.0003
 
 
@@ -70,7 +70,7 @@ class Runner:
             0,
             False,
             False,
-        )  # runs under way; on all threads; for good
+        )  # runs under way; whether one has all threads; whether `stop` was called
         self._answered = float("-inf")  # when a caller's thread has last ended a run
         sessions = [open_session(self.width) for _ in range(self.lanes)] if self.lanes > 1 else [self.session]
         self._workers = [threading.Thread(target=self._work, args=(each,), daemon=True) for each in sessions]
@@ -85,7 +85,7 @@ class Runner:
         return [ids[0].size] * len(ids) if len(ids) > 1 else [ids.size]
 
     def submit(self, tickets: Sequence[Ticket]) -> list[Refused | None]:
-        """Let requests in, or not, at once. Those that are in are answered from other threads."""
+        """Accept or refuse requests, at once. Other threads answer those that are accepted."""
         with self._changed:
             if self._running or self.queue or len(tickets) > 1:
                 self.utilization.meet()
@@ -94,10 +94,10 @@ class Runner:
         return refusals
 
     def run_alone(self, ticket: Ticket) -> bool:
-        """Answer a request of one short row in the caller's thread, if none has met another of late.
+        """Answer a request of one short row in the caller's thread, if no requests have met lately.
 
         False: nothing was done, submit it. The runner's own threads cost a lone client two changes of thread,
-        which is a good part of the time of a sentence in a small model.
+        which counts for a sentence in a small model.
         """
         with self._changed:
             if not self._may_run_alone(ticket):
@@ -131,7 +131,7 @@ class Runner:
             return self.queue.waiting(), deepcopy(self.queue.totals), self.queue.rate.tokens_per_second
 
     def stop(self, seconds: float) -> None:
-        """Refuse what comes, answer what waits, and end; what is left after so long is given up."""
+        """Refuse new requests, answer those that wait, and end. What is left after `seconds` is given up."""
         with self._changed:
             self.queue.stop()
             self._stopped = True
@@ -157,7 +157,7 @@ class Runner:
             self._run(pieces, self.session if alone else session, self.threads if alone else self.width, free)
 
     def _run(self, pieces: Sequence[Piece], session: ort.InferenceSession, threads: int, free: float) -> None:
-        """Run these pieces, which have begun, and answer them. `free`: since when the threads were."""
+        """Run these pieces, which have begun, and answer them. `free`: when the threads became free."""
         outcomes = self._perform(pieces, session, threads)
         tokens = sum(piece.tokens for piece, _ in outcomes)
         self._finish(pieces, tokens, threads * (time.monotonic() - free))
@@ -170,10 +170,10 @@ class Runner:
         self._alone = alone
 
     def _finish(self, pieces: Sequence[Piece], tokens: int, core_seconds: float) -> None:
-        """Before the answers are sent: a lone client's next request must not meet this one.
+        """Called before the answers are sent: a lone client's next request must not meet this one.
 
-        `tokens`, `core_seconds`: what was run, and the time of it; where work waited all the time, with what
-        lay between this run and the one before.
+        `core_seconds`: the time that these `tokens` took, times the threads. Where work waited all the time,
+        it includes the pause since the run before.
         """
         with self._changed:
             self.queue.rate.record(tokens, core_seconds)
@@ -183,9 +183,9 @@ class Runner:
             self._changed.notify_all()
 
     def _choose(self) -> tuple[list[Piece], bool]:
-        """The run that holds what is due first, and whether it gets all threads.
+        """The run that holds the piece due first, and whether it gets all threads.
 
-        A lone row answers sooner on all threads, but two rows are done sooner on one each.
+        One row alone is faster on all threads, but two rows are faster on one each.
         """
         if self.source is None:
             return self._whole_requests(), False
@@ -243,7 +243,7 @@ class Runner:
     def _attempt(
         self, session: ort.InferenceSession, inputs: list[Request], names: Sequence[str]
     ) -> Sequence[Outcome]:
-        """A run that fails is repeated one by one, so that it costs only the request that causes it."""
+        """A run that fails is repeated piece by piece, so that only the request that causes it fails."""
         try:
             values = session.run(names, gather(inputs, self.settings), self.options)
             return scatter(dict(zip(names, values, strict=True)), inputs, self.settings)
@@ -259,7 +259,7 @@ def _tell_traced(pieces: Sequence[Piece], began: float) -> None:
         own = [piece.tokens for piece in pieces if piece.ticket is ticket]
         try:
             ticket.ran(ticket.arrived, began, len(pieces), own)
-        except Exception:  # a trace is worth no answer
+        except Exception:  # a failed trace must not cost the answer
             traceback.print_exc()
 
 

@@ -15,8 +15,8 @@ GRAPH_LEVELS = {
 EXECUTION_MODES = {0: ort.ExecutionMode.ORT_SEQUENTIAL, 1: ort.ExecutionMode.ORT_PARALLEL}
 ACCELERATORS = {"openvino": "OpenVINOExecutionProvider"}
 MAX_SESSIONS, MEMORY_SHARE = 16, 0.25
-# What a session holds, in sizes of the model file: measured 0.95 for fp32 and 1.4 for int8 at 24 layers;
-# buffers come on top.
+# Memory of a session, in sizes of the model file: measured 0.95 for fp32 and 1.4 for int8 at 24 layers,
+# without buffers.
 COPY = 2
 SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 DEVICE_ALLOCATOR = "session.use_device_allocator_for_initializers"
@@ -61,20 +61,20 @@ def session_options(settings: Settings, threads: int) -> ort.SessionOptions:
 
 
 def intra_op_threads(settings: Settings, cores: int) -> int:
-    """The count that the configuration sets, or an even share of the cores for each instance (0 and absent).
+    """The count that the configuration sets, or (0 or absent) an even share of the cores for each instance.
 
-    ONNX Runtime's own default is every core for every session, which makes instances fight; it also counts
-    the machine's cores, not a container's.
+    ONNX Runtime's default is every core for every session, so instances would disturb each other. It also
+    counts the machine's cores, not a container's.
     """
     wanted = settings.number("intra_op_thread_count")
     return wanted if wanted > 0 else max(1, cores // settings.instances)
 
 
 def lanes(settings: Settings, threads: int, path: Path, memory: float) -> int:
-    """How many sessions may run side by side, one of them at least; each gets an even share of the threads.
+    """How many sessions may run side by side, at least one; each gets an even share of the threads.
 
-    Every session holds a copy of the weights of about the model file's size, and buffers. So there are no
-    more than `max_sessions` (16), nor more than fit into a quarter of the `memory` (bytes) that is available.
+    Every session holds a copy of the weights of about the model file's size, and buffers. So there are at
+    most `max_sessions` (16), and at most what fits into a quarter of the available `memory` (bytes).
     """
     wanted = settings.positive("max_sessions", MAX_SESSIONS)
     size = path.stat().st_size if path.is_file() else 1  # a missing file is reported when it is opened
@@ -110,7 +110,7 @@ def providers(
 
 
 def run_options(settings: Settings) -> ort.RunOptions | None:
-    """Options of every run, None when the defaults do."""
+    """Options of every run, None for the defaults."""
     if SHRINKAGE not in settings.parameters:
         return None
     options = ort.RunOptions()

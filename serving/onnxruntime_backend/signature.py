@@ -1,5 +1,4 @@
-"""Does the ONNX model have the inputs and outputs that its configuration promises? And if it promises none,
-which?"""
+"""Compares the ONNX model's inputs and outputs with its configuration, or fills them in where it has none."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

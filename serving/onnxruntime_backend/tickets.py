@@ -1,4 +1,4 @@
-"""A request that this backend has accepted: what it asks, what its rows cost, and its one answer."""
+"""A request: what it asks, what its rows cost, and its one answer."""
 
 import threading
 import traceback
@@ -23,8 +23,8 @@ class Ticket:
     """One request. `sizes`: tokens of each row that may be run apart (one entry: the request is run whole).
 
     `timeout`: seconds until its answer is worth nothing. `is_cancelled` asks Triton whether the client is
-    gone. `ran` is told of each run of its rows, where the request is traced. `arrived` and `deadline` are set
-    by the queue, in its clock's seconds.
+    gone. `ran` is called after each run of its rows, where the request is traced. The queue sets `arrived`
+    and `deadline`, in seconds of its clock.
     """
 
     inputs: Request
@@ -75,7 +75,7 @@ class Ticket:
             self.end(join([self._outcomes[number] for number in range(len(self.sizes))], self.names))
 
     def end(self, outcome: Outcome) -> None:
-        """Answer it, if it has no answer yet. Never raises: what goes wrong here must cost nobody else.
+        """Answer it, if it has no answer yet. Never raises: a failure here must not harm other requests.
 
         An answer that cannot be sent (no shared memory is left) is replaced by an error, which is smaller.
         """
@@ -99,7 +99,7 @@ class Ticket:
 def join(parts: Sequence[Outcome], names: Sequence[str]) -> Outcome:
     """The outputs of these names, a request's rows put together again; or the first error among its parts.
 
-    A part may hold more: its run also made what other requests in it asked for.
+    A part may hold more outputs, as other requests of its run asked for them.
     """
     outputs = []
     for part in parts:

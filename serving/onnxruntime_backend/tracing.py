@@ -1,7 +1,7 @@
 """OpenTelemetry spans of a request that Triton traces: its wait in our queue, and each run of its rows.
 
-Triton's own `compute` span of such a model covers only the way into the queue. No text is in a span: the
-model has seen none.
+Triton's own `compute` span of such a model covers only the way into the queue. No span holds text: the model
+gets none.
 """
 
 import json
@@ -41,13 +41,13 @@ class Trace:
 
     def __init__(self, tracer: Tracer, context: Context) -> None:
         self._tracer, self._context, self._waits = tracer, context, True
-        # Read once: with a new reading for each moment, a run could begin before the wait for it ends.
+        # Read once: two readings differ a little, and a run could begin before the wait for it ends.
         self._epoch = time.time_ns() - time.monotonic_ns()
 
     def ran(self, arrived: float, began: float, rows: int, tokens: Sequence[int]) -> None:
-        """Record a run that began then and ends now, and before the first one the wait for it.
+        """Record a run that `began` then and ends now; before the first run, also the wait for it.
 
-        `rows` of this request and others were in it; `tokens`: of each row of this request.
+        `rows`: how many were in the run, of all requests. `tokens`: of each row of this request.
         """
         if self._waits:
             self._waits = False

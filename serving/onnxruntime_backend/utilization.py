@@ -1,11 +1,11 @@
-"""How busy a model is: whether requests have met of late, and how long its runs took."""
+"""How busy a model is: whether requests have met lately, and how long its runs took."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-# For so many runs after requests have met they are expected to meet again.
+# After requests have met, they are expected to meet again for the time of so many runs.
 MEMORY = 5
 
 
@@ -27,7 +27,7 @@ class Utilization:
 
     @contextmanager
     def run(self, threads: int) -> Iterator[None]:
-        """Around a run on so many threads."""
+        """Measure a run on so many threads."""
         began = self._clock()
         try:
             yield
