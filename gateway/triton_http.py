@@ -1,17 +1,19 @@
-"""Triton over HTTP by aiohttp alone: the gateway runs on the cores that the model computes on.
+"""Triton over HTTP with as little code as can be: the gateway runs on the cores that the model computes on.
 
-gRPC's threads or tritonclient's classes take more processor time for a request, see docs/guides/gateway.md.
+aiohttp in its place brings nothing over gRPC: docs/guides/gateway.md has the figures.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from struct import pack
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
-import aiohttp
 import numpy as np
+from httptools import HttpResponseParser
 from pydantic_core import from_json, to_json
 from tritonclient.utils import InferenceServerException
-from yarl import URL
 
 from clients.endpoint import Endpoint
 from clients.request_options import RequestOptions
@@ -19,22 +21,18 @@ from clients.retry_after import STATUSES, ComeBackLater, read_retry_after
 from clients.sentiment import Sentiment
 from clients.tensors import INPUT, read_sentiments
 
+CLOSED = "the server closed the connection"
+
 
 class TritonHttp:
-    """A transport of `clients`. The time limit is the caller's: cancelling a call drops its connection.
-
-    Protocol: KServe v2 over HTTP with binary tensors (Triton, protocol/extension_binary_data).
-    """
+    """A transport of `clients`: connections that are kept, each with one request at a time."""
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str]) -> None:
-        scheme = "https" if endpoint.tls else "http"
-        self._models = URL(f"{scheme}://{endpoint.address}/v2/models/")
-        self._session = aiohttp.ClientSession(
-            headers=headers,
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(),
-        )
+        parts = urlsplit(f"//{endpoint.address}")
+        self._host, self._port, self._tls = parts.hostname or "", parts.port or 80, endpoint.tls
+        self._path = parts.path
+        self._headers = {"Host": parts.netloc, **headers}
+        self._idle: list[_Connection] = []
 
     async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
         tensor = b"".join(pack("<I", len(text)) + text for text in map(str.encode, texts))
@@ -49,38 +47,111 @@ class TritonHttp:
             }
         )
         headers = options.headers({"Inference-Header-Content-Length": str(len(head))})
-        async with self._session.post(
-            self._url(model, "infer"), data=head + tensor, headers=headers
-        ) as response:
-            answer = await _content(response)
+        answer = await self._answer(f"POST {self._path}/v2/models/{model}/infer", headers, head + tensor)
         outputs = {each["name"]: np.reshape(each["data"], each["shape"]) for each in answer["outputs"]}
         return read_sentiments(outputs.get, len(texts))
 
     async def model_config(self, model: str, timeout: float) -> Mapping[str, Any]:
-        async with self._session.get(self._url(model, "config")) as response:
-            return await _content(response)
+        return await self._answer(f"GET {self._path}/v2/models/{model}/config")
 
     async def is_ready(self, model: str, timeout: float) -> bool:
-        async with self._session.get(self._url(model, "ready")) as response:
-            return response.status == 200
+        return (await self._exchange(f"GET {self._path}/v2/models/{model}/ready", {}, b"")).status == 200
 
     async def close(self) -> None:
-        await self._session.close()
+        while self._idle:
+            self._idle.pop().transport.close()
 
-    def _url(self, model: str, what: str) -> URL:
-        return self._models / model / what
+    async def _answer(self, line: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Any:
+        reply = await self._exchange(line, headers or {}, body)
+        if reply.status != 200:
+            raise reply.error()
+        return from_json(bytes(reply.body))
+
+    async def _exchange(self, line: str, headers: Mapping[str, str], body: bytes) -> "_Reply":
+        sent = {**self._headers, **headers, "Content-Length": len(body)}
+        head = f"{line} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+        connection = await self._connection()
+        try:
+            reply = await connection.ask(head.encode("latin-1") + b"\r\n" + body)
+        except BaseException:
+            # An answer that comes after all would be taken for the next request's.
+            connection.transport.abort()
+            raise
+        if reply.keep:
+            self._idle.append(connection)
+        else:
+            connection.transport.close()
+        return reply
+
+    async def _connection(self) -> "_Connection":
+        while self._idle:
+            if not (kept := self._idle.pop()).transport.is_closing():
+                return kept
+        loop = asyncio.get_running_loop()
+        _, new = await loop.create_connection(_Connection, self._host, self._port, ssl=self._tls or None)
+        return new
 
 
-async def _content(response: aiohttp.ClientResponse) -> Any:
-    """The JSON of an answer. Raises what the SDK makes one of its own errors of."""
-    body = await response.read()
-    if response.status == 200:
-        return from_json(body)
-    seconds = read_retry_after(response.headers.get("Retry-After"))
-    if response.status in STATUSES and seconds is not None:
-        raise ComeBackLater(response.status, seconds)
-    try:
-        message = from_json(body)["error"]
-    except (ValueError, TypeError, KeyError):
-        message = body.decode(errors="replace")
-    raise InferenceServerException(str(message), str(response.status))
+@dataclass
+class _Reply:
+    """An answer as it comes in."""
+
+    status: int = 0
+    keep: bool = True
+    retry_after: str | None = None
+    body: bytearray = field(default_factory=bytearray)
+
+    def error(self) -> Exception:
+        """What the SDK makes one of its own errors of."""
+        seconds = read_retry_after(self.retry_after)
+        if self.status in STATUSES and seconds is not None:
+            return ComeBackLater(self.status, seconds)
+        try:
+            message = from_json(bytes(self.body))["error"]
+        except (ValueError, TypeError, KeyError):
+            message = self.body.decode(errors="replace")
+        return InferenceServerException(str(message), str(self.status))
+
+
+class _Connection(asyncio.Protocol):
+    """Feeds httptools' parser, which calls the methods named on_..."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._coming: asyncio.Future[_Reply] | None = None
+
+    def ask(self, request: bytes) -> "asyncio.Future[_Reply]":
+        """The answer to come. Raises OSError, here or there, when the connection breaks."""
+        if self.transport.is_closing():
+            raise ConnectionResetError(CLOSED)
+        self._reply = _Reply()
+        self._parser = HttpResponseParser(self)
+        self._coming = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return self._coming
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except Exception as error:
+            self._fail(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(exc or ConnectionResetError(CLOSED))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"retry-after":
+            self._reply.retry_after = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        self._reply.body += body
+
+    def on_message_complete(self) -> None:
+        self._reply.status = self._parser.get_status_code()
+        self._reply.keep = self._parser.should_keep_alive()
+        if self._coming and not self._coming.done():
+            self._coming.set_result(self._reply)
+
+    def _fail(self, error: Exception) -> None:
+        if self._coming and not self._coming.done():
+            self._coming.set_exception(error)

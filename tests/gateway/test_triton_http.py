@@ -1,6 +1,6 @@
 """The gateway's HTTP to Triton, against a server that misbehaves; the healthy one is in the other tests.
 
-pydantic is in the server's environment, so the client runs there.
+httptools is in the server's environment, so the client runs there.
 """
 
 import json
