@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from benchmarks.run.failures import Failures
+from benchmarks.measure.failures import Failures
 from benchmarks.run.store import Store
 
 Arguments = ParamSpec("Arguments")

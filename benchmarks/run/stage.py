@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.load.texts import Review, Texts
-from benchmarks.run.failures import Failures
+from benchmarks.measure.failures import Failures
 from benchmarks.run.settings import Settings
 
 Progress = Callable[[str], None]

@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.errors import BenchmarkError
 from benchmarks.load.callers import Caller, flask_caller, padded_caller, triton_caller
+from benchmarks.measure.failures import Failures
 from benchmarks.rivals.chosen import RIVALS, Rival, Setting, rival_folder
 from benchmarks.rivals.flask_server import FlaskServer, FlaskSettings
 from benchmarks.servers import contestants as names
@@ -69,23 +69,18 @@ def open_arena(
     with ExitStack() as stack:
         triton = stack.enter_context(quiet_triton(repository))
         arena = Arena(checkpoint, triton_contestants(triton, checkpoint), triton)
-        servers: dict[FlaskSettings, FlaskServer] = {}
+        failures, servers = Failures(), dict[FlaskSettings, FlaskServer]()
         for key, choice in flask.items():
-            try:
+            with failures.cost_only(key):
                 if choice.settings not in servers:
                     server = FlaskServer(checkpoint, choice.settings)
                     servers[choice.settings] = stack.enter_context(server)
-            except BenchmarkError as error:
-                arena.failed[key] = str(error)
-            else:
                 arena.contestants[key] = flask_contestant(key, servers[choice.settings], choice.fast)
         for key, chosen in (rivals or {}).items():
-            try:
+            with failures.cost_only(key):
                 rival = stack.enter_context(chosen.server(checkpoint, repository))
-            except BenchmarkError as error:
-                arena.failed[key] = str(error)
-            else:
                 arena.contestants[key] = Contestant(key, rival.caller, rival.caller, rival.url, rival.pid)
+        arena.failed.update(failures.take())
         yield arena
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.load.callers import flask_caller
+from benchmarks.measure.failures import Failures
 from benchmarks.measure.processes import free_port, wait_until
 from benchmarks.rivals.flask_server import FlaskSettings
-from benchmarks.run.failures import Failures
 from benchmarks.run.suite import load_curves, perf, table
 from benchmarks.servers import contestants as names
 from benchmarks.servers.arena import FlaskChoice, open_arena
