@@ -22,7 +22,7 @@ DESCRIPTION = """Classifies texts with MobileBERT on NVIDIA Triton.
 Errors are problem details (RFC 9457). Every answer has an `X-Request-ID`; send your own to find a request in
 the log. `429` and `503` say in `Retry-After` when to come back.
 """
-ROUTERS = (tasks.router, explain.router, models.router, health.router, page.router)
+ROUTERS = (classify.router, tasks.router, explain.router, models.router, health.router, page.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -39,9 +39,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    app.router.routes.extend(classify.router.routes)  # FastAPI looks through an included router twice
     for router in ROUTERS:
-        app.include_router(router)
+        # Not include_router: it keeps a router within the router, and each request is then matched twice.
+        app.router.routes.extend(router.routes)
     page.mount(app)
     if settings.cors_origins:
         app.add_middleware(
