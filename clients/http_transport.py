@@ -8,7 +8,7 @@ import tritonclient.http.aio as triton_http
 
 from .endpoint import Endpoint
 from .request_options import RequestOptions
-from .retry_after import STATUSES, ComeBackLater, read_retry_after
+from .retry_after import refusal
 from .sentiment import Sentiment
 from .tensors import INPUT, read_sentiments, text_tensor
 
@@ -48,8 +48,7 @@ class _Client(triton_http.InferenceServerClient):
     async def _post(self, *arguments: Any, **named: Any) -> aiohttp.ClientResponse:
         # The library's own exception has no headers.
         response = await super()._post(*arguments, **named)
-        seconds = read_retry_after(response.headers.get("Retry-After"))
-        if response.status in STATUSES and seconds is not None:
+        if refused := refusal(response.status, response.headers.get("Retry-After")):
             await response.read()
-            raise ComeBackLater(response.status, seconds)
+            raise refused
         return response

@@ -16,6 +16,12 @@ class ComeBackLater(Exception):
         self.retry_after = retry_after
 
 
+def refusal(status: int, retry_after: str | None) -> ComeBackLater | None:
+    """What an answer with this status and header asks for, if it is a refusal that says when to come back."""
+    seconds = read_retry_after(retry_after)
+    return ComeBackLater(status, seconds) if status in STATUSES and seconds is not None else None
+
+
 def read_retry_after(
     value: str | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> float | None:

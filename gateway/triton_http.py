@@ -6,20 +6,19 @@ aiohttp in its place brings nothing over gRPC: docs/guides/gateway.md has the fi
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from struct import pack
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import numpy as np
 from httptools import HttpResponseParser
 from pydantic_core import from_json, to_json
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
 from clients.endpoint import Endpoint
 from clients.request_options import RequestOptions
-from clients.retry_after import STATUSES, ComeBackLater, read_retry_after
+from clients.retry_after import refusal
 from clients.sentiment import Sentiment
-from clients.tensors import INPUT, read_sentiments
+from clients.tensors import INPUT, read_sentiments, text_tensor
 
 CLOSED = "the server closed the connection"
 
@@ -35,7 +34,7 @@ class TritonHttp:
         self._idle: list[_Connection] = []
 
     async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
-        tensor = b"".join(pack("<I", len(text)) + text for text in map(str.encode, texts))
+        tensor = serialize_byte_tensor(text_tensor(texts)).item()
         size = {"binary_data_size": len(tensor)}
         head = to_json(
             {
@@ -103,9 +102,8 @@ class _Reply:
 
     def error(self) -> Exception:
         """What the SDK makes one of its own errors of."""
-        seconds = read_retry_after(self.retry_after)
-        if self.status in STATUSES and seconds is not None:
-            return ComeBackLater(self.status, seconds)
+        if refused := refusal(self.status, self.retry_after):
+            return refused
         try:
             message = from_json(bytes(self.body))["error"]
         except (ValueError, TypeError, KeyError):
