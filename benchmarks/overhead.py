@@ -31,7 +31,7 @@ from benchmarks.servers.fp32_server import MODEL, fp32_server, model_file, with_
 from serving.launcher import TritonServer
 from serving.onnxruntime_backend.cores import usable_cores
 from serving.onnxruntime_backend.session import open_session
-from serving.onnxruntime_backend.settings import Settings, parse_settings
+from serving.onnxruntime_backend.settings import ModelSettings, parse_settings
 
 CLIENTS = 8
 ALONE, BATCHED, SERVED = "in process, one by one", "in process, batches of 8", "Triton, 8 clients over HTTP"
@@ -97,7 +97,7 @@ def prepare(checkpoint: Path, server: TritonServer, count: int) -> Ways:
     )
 
 
-def settings_of(server: TritonServer) -> Settings:
+def settings_of(server: TritonServer) -> ModelSettings:
     """The settings with which the server's backend opens the same model."""
     return parse_settings(requests.get(f"{server.http_url}/v2/models/{MODEL}/config", timeout=10).json())
 

@@ -14,7 +14,7 @@ from export.publishing.generator import TOKENIZER
 from export.publishing.pins import pinned_versions, read_config, step_models
 from export.publishing.signature import read_signature
 from export.publishing.staleness import MANIFEST, read_manifest
-from serving.onnxruntime_backend.settings import Settings, parse_settings
+from serving.onnxruntime_backend.settings import ModelSettings, parse_settings
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Model:
         """The folder with tokenizer.json and windows.json."""
         return self.repository / TOKENIZER / str(self.version)
 
-    def settings(self) -> Settings:
+    def settings(self) -> ModelSettings:
         """What the network's config.pbtxt says."""
         return parse_settings(_as_json(self.repository / self.network))
 

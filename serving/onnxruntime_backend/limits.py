@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from serving.onnxruntime_backend.settings import ConfigError, Settings
+from serving.onnxruntime_backend.settings import ConfigError, ModelSettings
 
 
 @dataclass(frozen=True)
-class Limits:
+class QueueLimits:
     """So much may wait: `seconds` of work (parameter `max_queue_seconds`), `requests` (`max_queue_requests`),
     `nbytes` of inputs (`max_queue_bytes`). `timeout`: seconds for a request that names none
     (`default_timeout_seconds`). `background_share`: the part of the server that background work gets while
@@ -19,13 +19,13 @@ class Limits:
     background_share: float = 0.1
 
 
-def read_limits(settings: Settings) -> Limits:
+def read_limits(settings: ModelSettings) -> QueueLimits:
     """The limits that the parameters set. Raises ConfigError."""
-    default = Limits()
+    default = QueueLimits()
     share = settings.positive("background_share", default.background_share)
     if share >= 1:
         raise ConfigError(f"{settings.name}: parameter 'background_share' must be less than 1, not {share}")
-    return Limits(
+    return QueueLimits(
         seconds=settings.positive("max_queue_seconds", default.seconds),
         requests=int(settings.positive("max_queue_requests", default.requests)),
         nbytes=int(settings.positive("max_queue_bytes", default.nbytes)),

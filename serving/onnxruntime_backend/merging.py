@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from serving.onnxruntime_backend.settings import BatchInput, ConfigError, Settings, Tensor
+from serving.onnxruntime_backend.settings import BatchInput, ConfigError, ModelSettings, Tensor
 
 Request = Mapping[str, np.ndarray]
 Outputs = dict[str, np.ndarray]
@@ -20,7 +20,7 @@ class RequestError(ValueError):
     """A request does not fit the model. The message is for the client."""
 
 
-def gather(requests: Sequence[Request], settings: Settings) -> dict[str, np.ndarray]:
+def gather(requests: Sequence[Request], settings: ModelSettings) -> dict[str, np.ndarray]:
     """Inputs of one model run, batch inputs included.
 
     Ragged inputs become one rank-1 tensor, all elements of all requests in order; the others are concatenated
@@ -64,13 +64,13 @@ def _decode(name: str, array: np.ndarray) -> np.ndarray:
         raise RequestError(f"input '{name}' is not valid UTF-8") from None
 
 
-def rows(request: Request, settings: Settings) -> int:
+def rows(request: Request, settings: ModelSettings) -> int:
     """Size of a request's batch dimension: that of its first input."""
     return next(iter(request.values())).shape[0] if settings.max_batch_size else 1
 
 
 def scatter(
-    outputs: Mapping[str, np.ndarray], requests: Sequence[Request], settings: Settings
+    outputs: Mapping[str, np.ndarray], requests: Sequence[Request], settings: ModelSettings
 ) -> list[Outputs]:
     """Each request's share of the outputs, as views.
 
@@ -89,7 +89,7 @@ def scatter(
 
 
 def _parts(
-    name: str, value: np.ndarray, counts: list[int], requests: Sequence[Request], settings: Settings
+    name: str, value: np.ndarray, counts: list[int], requests: Sequence[Request], settings: ModelSettings
 ) -> list[np.ndarray]:
     if name in settings.batch_outputs:
         sources = [request[settings.batch_outputs[name]].shape for request in requests]
@@ -100,7 +100,7 @@ def _parts(
 
 
 def _parts_by_input_shape(
-    name: str, value: np.ndarray, sources: list[tuple[int, ...]], settings: Settings
+    name: str, value: np.ndarray, sources: list[tuple[int, ...]], settings: ModelSettings
 ) -> list[np.ndarray]:
     """BATCH_SCATTER_WITH_INPUT_SHAPE: an output's free dimensions are those of its source input."""
     dims = next(tensor.dims for tensor in settings.outputs if tensor.name == name)

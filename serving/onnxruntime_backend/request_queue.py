@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from serving.onnxruntime_backend.limits import Limits
+from serving.onnxruntime_backend.limits import QueueLimits
 from serving.onnxruntime_backend.line import Line, Piece, Portion
 from serving.onnxruntime_backend.plan import LARGEST
 from serving.onnxruntime_backend.rate import Rate
@@ -84,7 +84,7 @@ class Waiting:
 class RequestQueue:
     """See the module. All times in seconds of `clock`; sizes in tokens."""
 
-    def __init__(self, limits: Limits, rate: Rate, clock: Callable[[], float]) -> None:
+    def __init__(self, limits: QueueLimits, rate: Rate, clock: Callable[[], float]) -> None:
         self.limits, self.rate, self.totals = limits, rate, Totals()
         self._clock = clock
         self._line, self._background = Line(), Line()

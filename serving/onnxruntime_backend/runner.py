@@ -13,7 +13,7 @@ from copy import deepcopy
 
 import onnxruntime as ort
 
-from serving.onnxruntime_backend.limits import Limits
+from serving.onnxruntime_backend.limits import QueueLimits
 from serving.onnxruntime_backend.line import Piece
 from serving.onnxruntime_backend.merging import Outcome, Request, gather, rows, scatter
 from serving.onnxruntime_backend.plan import LARGEST, plan_runs
@@ -26,7 +26,7 @@ from serving.onnxruntime_backend.request_queue import (
     Totals,
     Waiting,
 )
-from serving.onnxruntime_backend.settings import Settings
+from serving.onnxruntime_backend.settings import ModelSettings
 from serving.onnxruntime_backend.tickets import Ticket
 from serving.onnxruntime_backend.utilization import Utilization
 
@@ -50,13 +50,13 @@ class Runner:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ModelSettings,
         threads: int,
         open_session: Callable[[int], ort.InferenceSession],
         options: ort.RunOptions | None = None,
         cut: bool = True,
         lanes: int | None = None,
-        limits: Limits | None = None,
+        limits: QueueLimits | None = None,
     ) -> None:
         self.settings, self.threads, self.options = settings, threads, options
         self.session = open_session(threads)
@@ -64,7 +64,7 @@ class Runner:
         self.lanes = min(lanes or threads, threads) if self.source else 1
         self.width = threads // self.lanes  # threads of a lane
         self.utilization = Utilization()
-        self.queue = RequestQueue(limits or Limits(), Rate(threads), time.monotonic)
+        self.queue = RequestQueue(limits or QueueLimits(), Rate(threads), time.monotonic)
         self._changed = threading.Condition()
         self._running, self._alone, self._stopped = (
             0,
@@ -271,7 +271,7 @@ def _is_gone(ticket: Ticket) -> bool:
         return False
 
 
-def ragged_source(settings: Settings) -> str | None:
+def ragged_source(settings: ModelSettings) -> str | None:
     """The input whose row lengths say what a row costs; None where a request has to be run whole."""
     ragged = [tensor.name for tensor in settings.inputs if tensor.ragged]
     rowwise = {each.kind for each in settings.batch_inputs} <= ROWWISE and not settings.batch_outputs

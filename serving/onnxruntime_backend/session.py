@@ -4,7 +4,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from serving.onnxruntime_backend.settings import ConfigError, Settings
+from serving.onnxruntime_backend.settings import ConfigError, ModelSettings
 
 # `optimization { graph { level } }`: the C++ backend's own numbering; anything else means "all".
 GRAPH_LEVELS = {
@@ -23,7 +23,7 @@ DEVICE_ALLOCATOR = "session.use_device_allocator_for_initializers"
 
 
 def open_session(
-    path: Path, settings: Settings, kind: str = "CPU", device: int = 0, threads: int = 1
+    path: Path, settings: ModelSettings, kind: str = "CPU", device: int = 0, threads: int = 1
 ) -> ort.InferenceSession:
     """Load the model file for runs on so many threads; `kind` is the instance's, CPU or GPU.
 
@@ -43,7 +43,7 @@ def open_session(
         ) from None
 
 
-def session_options(settings: Settings, threads: int) -> ort.SessionOptions:
+def session_options(settings: ModelSettings, threads: int) -> ort.SessionOptions:
     """Session options for runs on so many threads. Raises ConfigError for a parameter out of range."""
     options = ort.SessionOptions()
     options.graph_optimization_level = GRAPH_LEVELS.get(
@@ -60,7 +60,7 @@ def session_options(settings: Settings, threads: int) -> ort.SessionOptions:
     return options
 
 
-def intra_op_threads(settings: Settings, cores: int) -> int:
+def intra_op_threads(settings: ModelSettings, cores: int) -> int:
     """The count that the configuration sets, or (0 or absent) an even share of the cores for each instance.
 
     ONNX Runtime's default is every core for every session, so instances would disturb each other. It also
@@ -70,7 +70,7 @@ def intra_op_threads(settings: Settings, cores: int) -> int:
     return wanted if wanted > 0 else max(1, cores // settings.instances)
 
 
-def lanes(settings: Settings, threads: int, path: Path, memory: float) -> int:
+def lanes(settings: ModelSettings, threads: int, path: Path, memory: float) -> int:
     """How many sessions may run side by side, at least one; each gets an even share of the threads.
 
     Every session holds a copy of the weights of about the model file's size, and buffers. So there are at
@@ -82,7 +82,7 @@ def lanes(settings: Settings, threads: int, path: Path, memory: float) -> int:
     return max(1, int(min(threads, wanted, affordable)))
 
 
-def _execution_mode(settings: Settings) -> ort.ExecutionMode:
+def _execution_mode(settings: ModelSettings) -> ort.ExecutionMode:
     mode = settings.number("execution_mode")
     if mode not in EXECUTION_MODES:
         raise ConfigError(f"{settings.name}: parameter 'execution_mode' must be 0 or 1, not {mode}")
@@ -90,7 +90,7 @@ def _execution_mode(settings: Settings) -> ort.ExecutionMode:
 
 
 def providers(
-    settings: Settings, kind: str, device: int, available: list[str]
+    settings: ModelSettings, kind: str, device: int, available: list[str]
 ) -> list[tuple[str, dict[str, str]]]:
     """Execution providers in order of preference, the CPU's last.
 
@@ -109,7 +109,7 @@ def providers(
     return [*wanted, ("CPUExecutionProvider", {})]
 
 
-def run_options(settings: Settings) -> ort.RunOptions | None:
+def run_options(settings: ModelSettings) -> ort.RunOptions | None:
     """Options of every run, None for the defaults."""
     if SHRINKAGE not in settings.parameters:
         return None

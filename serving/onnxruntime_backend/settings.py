@@ -56,7 +56,7 @@ class BatchInput:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ModelSettings:
     """A model's configuration. ``batch_outputs`` maps an output to the input whose shape scatters it."""
 
     name: str
@@ -103,11 +103,11 @@ class Settings:
         return values[text.lower()]
 
 
-def parse_settings(config: Mapping[str, Any]) -> Settings:
+def parse_settings(config: Mapping[str, Any]) -> ModelSettings:
     """Read the JSON form of a model configuration. Raises ConfigError."""
     optimization = config.get("optimization") or {}
     accelerators = (optimization.get("execution_accelerators") or {}).get("cpu_execution_accelerator") or []
-    return Settings(
+    return ModelSettings(
         name=config["name"],
         max_batch_size=int(config.get("max_batch_size", 0)),
         inputs=tuple(_tensor(each) for each in config.get("input", ())),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from serving.onnxruntime_backend.settings import NUMPY_TYPES, ConfigError, Settings, Tensor
+from serving.onnxruntime_backend.settings import NUMPY_TYPES, ConfigError, ModelSettings, Tensor
 
 ONNX_TYPES = {
     "tensor(bool)": "TYPE_BOOL",
@@ -28,7 +28,7 @@ DEFAULT_MAX_BATCH_SIZE = 4  # the C++ backend's `default-max-batch-size`
 
 
 def check_signature(
-    settings: Settings, inputs: Sequence[ort.NodeArg], outputs: Sequence[ort.NodeArg]
+    settings: ModelSettings, inputs: Sequence[ort.NodeArg], outputs: Sequence[ort.NodeArg]
 ) -> None:
     """Compare names, data types and shapes. Raises ConfigError naming the first difference."""
     expected = {tensor.name: (tensor.dtype, _model_dims(tensor, settings)) for tensor in settings.inputs}
@@ -41,14 +41,14 @@ def check_signature(
     _compare(settings.name, "output", promised, outputs)
 
 
-def _model_dims(tensor: Tensor, settings: Settings) -> tuple[int, ...]:
+def _model_dims(tensor: Tensor, settings: ModelSettings) -> tuple[int, ...]:
     """A ragged input reaches the model as one rank-1 tensor."""
     if tensor.ragged:
         return (-1,)
     return (-1, *tensor.dims) if settings.max_batch_size else tensor.dims
 
 
-def _output_dims(tensor: Tensor, settings: Settings) -> tuple[int, ...] | None:
+def _output_dims(tensor: Tensor, settings: ModelSettings) -> tuple[int, ...] | None:
     return None if tensor.name in settings.batch_outputs else _model_dims(tensor, settings)
 
 

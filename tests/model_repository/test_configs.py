@@ -9,7 +9,7 @@ from tritonclient.grpc.model_config_pb2 import BatchInput, ModelConfig, ModelIns
 
 from export.publishing.generator import SOURCES
 from export.publishing.seeding import seed_configs
-from serving.onnxruntime_backend.limits import Limits
+from serving.onnxruntime_backend.limits import QueueLimits
 
 PATHS = [f"{source.model}/{source.file}" for source in SOURCES]
 ENSEMBLES = [path for path in PATHS if path.startswith("sentiment")]
@@ -118,7 +118,7 @@ def test_a_backend_without_a_queue_of_its_own_limits_triton_s_by_count(
     path: str, configs: dict[str, ModelConfig]
 ) -> None:
     policy = configs[path].dynamic_batching.default_queue_policy
-    assert policy == ModelQueuePolicy(max_queue_size=Limits().requests)
+    assert policy == ModelQueuePolicy(max_queue_size=QueueLimits().requests)
 
 
 @pytest.mark.parametrize("path", ENSEMBLES)

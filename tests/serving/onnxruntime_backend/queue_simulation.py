@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from serving.onnxruntime_backend.limits import Limits
+from serving.onnxruntime_backend.limits import QueueLimits
 from serving.onnxruntime_backend.line import Piece
 from serving.onnxruntime_backend.plan import LARGEST
 from serving.onnxruntime_backend.rate import Rate
@@ -48,9 +48,9 @@ class Story:
 class Simulation:
     """Cores that each take the next run as soon as they are free."""
 
-    def __init__(self, cores: int = 2, limits: Limits | None = None, measured: bool = True) -> None:
+    def __init__(self, cores: int = 2, limits: QueueLimits | None = None, measured: bool = True) -> None:
         self.now, self.cores = 0.0, cores
-        self.queue = RequestQueue(limits or Limits(), Rate(cores), lambda: self.now)
+        self.queue = RequestQueue(limits or QueueLimits(), Rate(cores), lambda: self.now)
         self.stories: dict[Ticket, Story] = {}
         self._runs: list[tuple[float, Sequence[Piece]]] = []  # when each ends, and what it holds
         if measured:

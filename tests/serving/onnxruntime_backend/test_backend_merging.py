@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from serving.onnxruntime_backend.merging import RequestError, gather, scatter
-from serving.onnxruntime_backend.settings import Settings, parse_settings
+from serving.onnxruntime_backend.settings import ModelSettings, parse_settings
 
 INT32, FP32 = np.dtype(np.int32), np.dtype(np.float32)
 
 
 def settings(
     *, ragged: bool = True, kind: str = "BATCH_ITEM_SHAPE_FLATTEN", dtype: str = "TYPE_INT32", **more
-) -> Settings:
+) -> ModelSettings:
     config = {
         "name": "m",
         "max_batch_size": 8,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.onnxruntime_backend.limits import Limits
+from serving.onnxruntime_backend.limits import QueueLimits
 from serving.onnxruntime_backend.plan import LARGEST
 from serving.onnxruntime_backend.rate import FIRST_GUESS, Rate
 from serving.onnxruntime_backend.request_queue import PACE, Refused
@@ -39,7 +39,7 @@ def test_every_row_of_what_is_accepted_runs_once_and_nothing_of_what_is_refused(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 0.05), sizes), min_size=1, max_size=80))
 def test_what_is_accepted_starts_within_the_limit_and_a_list_keeps_its_pace(coming) -> None:  # type: ignore[no-untyped-def]
-    limit, slack = Limits().seconds, 2 * RUN
+    limit, slack = QueueLimits().seconds, 2 * RUN
     for story in play([(pause, rows, False) for pause, rows in coming]):
         if not story.refusal:
             assert story.wait <= limit + slack
@@ -53,10 +53,10 @@ def test_an_overload_of_single_texts_keeps_the_backlog_at_the_limit_and_the_core
     for tokens in texts * 2:
         simulation.until(simulation.now + tokens / SPEED / factor)
         simulation.arrive(ticket(tokens))
-        assert simulation.queue.waiting().tokens / SPEED <= Limits().seconds + RUN
+        assert simulation.queue.waiting().tokens / SPEED <= QueueLimits().seconds + RUN
     stories = simulation.finish()
     accepted = [story for story in stories if not story.refusal]
-    assert all(story.wait <= Limits().seconds + RUN for story in accepted)
+    assert all(story.wait <= QueueLimits().seconds + RUN for story in accepted)
     worked = sum(story.ticket.tokens for story in accepted) / SPEED
     assert worked >= simulation.now - 2 * RUN - texts[0] / SPEED
 
@@ -86,7 +86,7 @@ def test_a_list_is_done_in_time_while_single_texts_keep_coming() -> None:
         simulation.arrive(ticket(250))
     list_story, *singles = simulation.finish()
     alone = 64 * 512 / SPEED
-    assert list_story.time <= alone / PACE + Limits().seconds + 2 * RUN
+    assert list_story.time <= alone / PACE + QueueLimits().seconds + 2 * RUN
     assert sum(not story.refusal for story in singles) * 250 / SPEED >= 20 - alone - 1
 
 
@@ -151,7 +151,7 @@ def test_a_text_with_a_short_deadline_is_refused_rather_than_kept_until_it_expir
 
 
 def test_a_request_always_gets_in_when_nothing_waits() -> None:
-    simulation = Simulation(limits=Limits(seconds=0.001, requests=1, nbytes=1))
+    simulation = Simulation(limits=QueueLimits(seconds=0.001, requests=1, nbytes=1))
     simulation.arrive(ticket(*LONG_LIST))
     assert simulation.finish()[0].refusal is None
 
@@ -159,11 +159,11 @@ def test_a_request_always_gets_in_when_nothing_waits() -> None:
 @pytest.mark.parametrize(
     ("limits", "reason", "what"),
     [
-        (Limits(requests=5), "requests", "5 requests wait, the limit is 5; try again in 0.5 s"),
-        (Limits(nbytes=500), "bytes", "500 bytes wait, the limit is 500; try again in 0.5 s"),
+        (QueueLimits(requests=5), "requests", "5 requests wait, the limit is 5; try again in 0.5 s"),
+        (QueueLimits(nbytes=500), "bytes", "500 bytes wait, the limit is 500; try again in 0.5 s"),
     ],
 )
-def test_count_and_bytes_are_limits_too(limits: Limits, reason: str, what: str) -> None:
+def test_count_and_bytes_are_limits_too(limits: QueueLimits, reason: str, what: str) -> None:
     simulation = Simulation(limits=limits)
     simulation.arrive(*(ticket(400, nbytes=100) for _ in range(10)))
     refusals = [story.refusal for story in simulation.finish() if story.refusal]
@@ -177,7 +177,7 @@ def test_before_a_run_is_measured_little_is_accepted() -> None:
     simulation = Simulation(cores=4, measured=False)
     simulation.arrive(*(ticket(500) for _ in range(100)))
     waiting = simulation.queue.waiting().tokens
-    assert waiting <= 4 * FIRST_GUESS * Limits().seconds
+    assert waiting <= 4 * FIRST_GUESS * QueueLimits().seconds
     simulation.until(1.0)
     simulation.arrive(*(ticket(500) for _ in range(100)))
     assert simulation.queue.waiting().tokens > waiting
@@ -199,7 +199,7 @@ def test_a_passed_deadline_takes_a_request_out_of_the_queue() -> None:
 
 
 def test_a_request_that_names_no_deadline_has_the_default_one() -> None:
-    simulation = Simulation(limits=Limits(timeout=7))
+    simulation = Simulation(limits=QueueLimits(timeout=7))
     simulation.arrive(*(ticket(500) for _ in range(3)))
     simulation.now = 7.0
     assert len(simulation.queue.expire()) == 1  # two of them run
@@ -256,7 +256,7 @@ def test_inputs_are_copied_when_a_request_is_accepted() -> None:
 
 
 def test_a_refused_request_is_not_copied() -> None:
-    simulation = Simulation(limits=Limits(requests=1))
+    simulation = Simulation(limits=QueueLimits(requests=1))
     refused = ticket(400)
     ids = refused.inputs["ids"]
     simulation.arrive(*(ticket(400) for _ in range(3)), refused)

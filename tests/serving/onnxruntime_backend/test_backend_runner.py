@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from serving.onnxruntime_backend import runner, utilization
-from serving.onnxruntime_backend.limits import Limits
+from serving.onnxruntime_backend.limits import QueueLimits
 from serving.onnxruntime_backend.merging import Outcome, Request
 from serving.onnxruntime_backend.plan import LARGEST, plan_runs
 from serving.onnxruntime_backend.request_queue import Cancelled, Expired, Refused
@@ -62,7 +62,7 @@ class Sums:
         **more: Any,
     ) -> None:
         self.runs: list[tuple[int, list[int]]] = []
-        more = {"limits": Limits(seconds=1000)} | more
+        more = {"limits": QueueLimits(seconds=1000)} | more
         self.runner = Runner(parse_settings(settings), threads, lambda n: session(n, self.runs), **more)
 
     def __call__(self, batch: Sequence[Request]) -> dict[int, Outcome]:
@@ -368,7 +368,7 @@ def test_rows_whose_outputs_do_not_fit_together_are_answered_with_an_error() -> 
 
 def test_what_does_not_get_in_is_refused_at_once_and_never_answered() -> None:
     Gated.gate.clear()
-    sums, answers = Sums(config(), 1, session=Gated, limits=Limits(requests=2)), {}
+    sums, answers = Sums(config(), 1, session=Gated, limits=QueueLimits(requests=2)), {}
     refusals = sums.start(requests_of(*[(1, 400)] * 5), answers.__setitem__)
     Gated.gate.set()
     wait_until(lambda: len(answers) == refusals.count(None))

@@ -7,14 +7,14 @@ import pytest
 
 from serving.onnxruntime_backend import cores
 from serving.onnxruntime_backend.asked import Asked, read_parameters
-from serving.onnxruntime_backend.limits import Limits, read_limits
+from serving.onnxruntime_backend.limits import QueueLimits, read_limits
 from serving.onnxruntime_backend.memory import available_memory
 from serving.onnxruntime_backend.merging import RequestError, check_batch_inputs
 from serving.onnxruntime_backend.session import intra_op_threads, lanes, providers, session_options
-from serving.onnxruntime_backend.settings import ConfigError, Settings, parse_settings
+from serving.onnxruntime_backend.settings import ConfigError, ModelSettings, parse_settings
 
 
-def settings(parameters: dict[str, str] | None = None, **more) -> Settings:
+def settings(parameters: dict[str, str] | None = None, **more) -> ModelSettings:
     given = {key: {"string_value": value} for key, value in (parameters or {}).items()}
     return parse_settings({"name": "m", "parameters": given} | more)
 
@@ -188,8 +188,8 @@ def test_limits_are_the_parameters_of_the_configuration() -> None:
         "default_timeout_seconds": "9",
         "background_share": "0.2",
     }
-    assert read_limits(settings(given)) == Limits(0.5, 7, 1000, 9.0, 0.2)
-    assert read_limits(settings()) == Limits(2.0, 4096, 64 << 20, 60.0, 0.1)
+    assert read_limits(settings(given)) == QueueLimits(0.5, 7, 1000, 9.0, 0.2)
+    assert read_limits(settings()) == QueueLimits(2.0, 4096, 64 << 20, 60.0, 0.1)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "two", ""])
