@@ -7,13 +7,14 @@ with one event loop may use grpc_aio_transport.py, which is faster.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import tritonclient.grpc as triton_grpc
 
 from .endpoint import Endpoint
+from .forks import calls
 from .request_options import RequestOptions
 from .sentiment import Sentiment
 from .tensors import INPUT, read_sentiments, text_tensor
@@ -39,9 +40,13 @@ class GrpcTransport:
 
     async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
         answer = Answer()
-        call = self._client.async_infer(
-            model, callback=answer.deliver, **call_arguments(texts, options, self._headers)
-        )
+        arguments = call_arguments(texts, options, self._headers)
+        calls.begin()
+        try:
+            call = self._client.async_infer(model, callback=answer.deliver, **arguments)
+        except BaseException:
+            calls.end()
+            raise
         try:
             result = await answer.future
         except asyncio.CancelledError:
@@ -50,15 +55,18 @@ class GrpcTransport:
         return read_sentiments(result.as_numpy, len(texts))
 
     async def model_config(self, model: str, timeout: float) -> Mapping[str, Any]:
-        answer = await asyncio.to_thread(
-            self._client.get_model_config, model, "", self._headers, as_json=True, client_timeout=timeout
-        )
+        answer = await self._ask(self._client.get_model_config, model, as_json=True, client_timeout=timeout)
         return answer["config"]
 
     async def is_ready(self, model: str, timeout: float) -> bool:
-        return await asyncio.to_thread(
-            self._client.is_model_ready, model, "", self._headers, client_timeout=timeout
-        )
+        return await self._ask(self._client.is_model_ready, model, client_timeout=timeout)
+
+    async def _ask(self, question: Callable[..., T], model: str, **arguments: Any) -> T:
+        def ask() -> T:
+            with calls.one():
+                return question(model, "", self._headers, **arguments)
+
+        return await asyncio.to_thread(ask)
 
     async def close(self) -> None:
         self._client.close()
@@ -101,6 +109,7 @@ class Answer:
         """tritonclient calls this in a thread of gRPC's; the loop may have ended meanwhile."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._settle, result, error)
+        calls.end()
 
     def _settle(self, result: triton_grpc.InferResult | None, error: Exception | None) -> None:
         if self.future.cancelled():

@@ -1,18 +1,66 @@
-"""A client that was used before a real fork, as gunicorn, multiprocessing and Celery's prefork do it."""
+"""A client that was used before a real fork, as gunicorn, multiprocessing and Celery's prefork do it.
+
+The server runs in a process of its own: gRPC is not made for a fork of a process that has a gRPC server.
+"""
 
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
 import pytest
 
-from clients import Limits, SentimentClient, background_loop
+from clients import Limits, SentimentClient, background_loop, forks
+from clients.endpoint import Protocol
+from clients.forks import Calls
+from tests.clients import fakes
 
 LIMITS = Limits(timeout=10, deadline=10)
 PATIENCE = 60.0
+
+
+def serve(protocol: Protocol, pipe: Connection) -> None:
+    """Runs a FakeTriton; each (name, value) sets an attribute, each name is answered with its value."""
+    with (fakes.http_server if protocol == "http" else fakes.grpc_server)() as running:
+        pipe.send(running.url)
+        while (message := pipe.recv()) is not None:
+            if isinstance(message, str):
+                pipe.send(getattr(running, message))
+            else:
+                setattr(running, *message)
+
+
+@dataclass
+class FarTriton:
+    """A FakeTriton in another process."""
+
+    pipe: Connection
+    url: str
+
+    @property
+    def peers(self) -> list[str]:
+        self.pipe.send("peers")
+        return self.pipe.recv()
+
+    def answer_after(self, seconds: float) -> None:
+        self.pipe.send(("delay", seconds))
+
+
+@pytest.fixture
+def fake(protocol: Protocol) -> Iterator[FarTriton]:
+    processes = multiprocessing.get_context("spawn")
+    here, there = processes.Pipe()
+    server = processes.Process(target=serve, args=(protocol, there), daemon=True)
+    server.start()
+    assert here.poll(PATIENCE)
+    yield FarTriton(here, here.recv())
+    here.send(None)
+    server.join(PATIENCE)
+    assert server.exitcode == 0
 
 
 def in_forked_child(work: Callable[[], None]) -> None:
@@ -57,8 +105,8 @@ def test_child_has_connections_of_its_own(fake, protocol):
     assert parent == parent_again != child
 
 
-def test_fork_in_the_middle_of_other_threads_requests(fake, protocol):
-    fake.delay = 0.05
+def test_fork_in_the_middle_of_other_threads_requests(fake, protocol, capfd):
+    fake.answer_after(0.05)
     stop = threading.Event()
     with SentimentClient(fake.url, protocol, limits=LIMITS) as client:
 
@@ -74,6 +122,33 @@ def test_fork_in_the_middle_of_other_threads_requests(fake, protocol):
         stop.set()
         for thread in threads:
             thread.join()
+    assert "skipping fork" not in capfd.readouterr().err  # gRPC's words for a child that may hang or abort
+
+
+def test_fork_waits_for_calls_and_calls_wait_for_the_fork():
+    calls, order = Calls(), []
+    calls.begin()
+    fork = threading.Thread(target=lambda: (calls.hold(), order.append("fork"), calls.go_on()))
+    fork.start()
+    while calls.may_begin:
+        time.sleep(0.001)
+    late = threading.Thread(target=lambda: (calls.begin(), order.append("late call")))
+    late.start()
+    late.join(0.05)
+    assert order == []
+    calls.end()
+    fork.join(PATIENCE)
+    late.join(PATIENCE)
+    assert order == ["fork", "late call"]
+
+
+def test_fork_does_not_wait_for_ever_for_a_call(monkeypatch):
+    monkeypatch.setattr(forks, "PATIENCE", 0.05)
+    calls = Calls()
+    calls.begin()
+    calls.hold()
+    calls.go_on()
+    assert calls.may_begin
 
 
 def test_fork_while_another_thread_starts_the_loop(fake, protocol):
