@@ -61,7 +61,7 @@ from training.student import (
     stem_terms,
 )
 from training.summary import print_summary
-from training.teachers import by_text, least_certain, ngram_logits, pair, scaled_terms, soft_labels
+from training.teachers import by_text, ngram_logits, pair, scaled_terms, soft_labels
 
 # %% [markdown]
 # ## Settings
@@ -91,13 +91,11 @@ class Settings:
     notes: str = option("", "a Markdown file with sections of your own for the model card")
     depth: int = option(2, "layers of the student")
     held_out: int = option(2000, "labelled texts that choose and calibrate, and train nothing")
-    teacher_tokens: int = option(256, "right truncation of the second teacher's texts")
-    teacher_budget: int = option(1_600_000, "tokens of the second teacher's fine-tuning")
-    teacher_texts: int = option(
-        4_000,
-        "unlabelled texts that the second teacher scores, least certain first; 0: it gives embeddings only",
+    teacher_tokens: int = option(256, "what the second teacher reads of a text: half at each end")
+    teacher_budget: int = option(8_000_000, "tokens of the second teacher's fine-tuning")
+    teacher_weight: float = option(
+        0.6, "share of the second teacher in the targets, NB-SVM has the rest; 0: it gives embeddings only"
     )
-    teacher_weight: float = option(0.4, "weight of the second teacher's logits beside NB-SVM's")
     terms_weight: float = option(1.0, "weight of what each token adds to NB-SVM's logit, in the stem's loss")
     stem_masking: float = option(0.02, "share of words masked while the stem trains")
     masking: float = option(0.1, "share of words masked while the grown model trains")
@@ -173,7 +171,8 @@ print(f"NB-SVM, held out: F1 {f1(corpus.held_out.labels, first['held_out'].argma
 # The embeddings and one layer without attention, under a mean-pooled head: several times faster than the
 # whole model, and it learns most of what NB-SVM can teach. Its target is half label, half teacher; without a
 # label it is the teacher's. A second head learns what each token adds to the teacher's logit: the
-# token and its two neighbours are what a trigram input sees. Some words are masked.
+# token and its two neighbours are what a trigram input sees. Some words are masked. Students of every depth
+# have the same stem: to try another `--depth`, use the same work folder.
 
 # %%
 student = new_student(corpus.size, settings.depth, settings.seed, tokenizer.vocab_size)
@@ -217,8 +216,14 @@ task = Task(
     masking=settings.masking,
     seed=settings.seed,
 )
+stem_parts = {
+    "embeddings": student.mobilebert.embeddings,
+    "layer": student.mobilebert.encoder.layer[0],
+    "head": head,
+    "token_head": token_head,
+}
 stem_history = fit(
-    nn.ModuleDict({**modules, "token_head": token_head}),
+    nn.ModuleDict(stem_parts),
     stem_loss,
     replace(task, masking=settings.stem_masking, token_targets=by_text(first["terms"], student_texts)),
     Schedule(settings.stem_tokens, settings.stem_rate),
@@ -228,27 +233,27 @@ stem_history = fit(
 
 # %% [markdown]
 # ## Second teacher: a pretrained encoder
-# Scoring costs most, so it scores only the unlabelled texts that NB-SVM is least certain of. On the others
-# the two would agree.
+# Fine-tuned on the labelled texts, it knows what n-grams do not, and scores the texts without a label. Their
+# targets are then the mean of both teachers' logits, at the temperature that fits the held-out texts.
 
 # %%
-if settings.teacher and settings.teacher_texts:
+if settings.teacher and settings.teacher_weight:
     second = computed_once(
         work / "encoder.npz",
         lambda: distilling.encoder_logits(
             settings.teacher,
             corpus,
             tokens,
-            rows=least_certain(first["unlabelled"], settings.teacher_texts),
             max_tokens=settings.teacher_tokens,
             budget=settings.teacher_budget,
             work=work,
             seed=settings.seed,
         ),
     )
-    unlabelled_logits = pair(
-        first["unlabelled"], second["unlabelled"], second["rows"], settings.teacher_weight
-    )
+    both = {name: pair(first[name], second[name], settings.teacher_weight) for name in second}
+    for name, logits in (("the encoder", second["held_out"]), ("both", both["held_out"])):
+        print(f"{name}, held out: F1 {f1(corpus.held_out.labels, logits.argmax(axis=1), corpus.size):.4f}")
+    unlabelled_logits = both["unlabelled"] / temperature(both["held_out"], corpus.held_out.labels)
     task = replace(task, targets=np.concatenate([task.targets[: len(corpus.train.texts)], unlabelled_logits]))
 
 # %% [markdown]
@@ -275,9 +280,9 @@ grown_history = fit(
     task,
     Schedule(settings.grown_tokens, settings.grown_rate, evaluate_every=250),
     lambda: held_out_f1(model_of),
-    work / "grown.pt",
+    work / f"grown_{settings.depth}.pt",
 )
-modules.load_state_dict(mean_of_best_and_last(work / "grown.pt"))
+modules.load_state_dict(mean_of_best_and_last(work / f"grown_{settings.depth}.pt"))
 print(f"{raise_norms(student)} norm weights raised")
 
 # %% [markdown]
@@ -288,7 +293,8 @@ print(f"{raise_norms(student)} norm weights raised")
 # %%
 student.eval()
 held_out_logits = distilling.predict_long(model_of, tokens["held_out"], settings.long, half=False)
-print(f"held out: F1 {f1(corpus.held_out.labels, held_out_logits.argmax(axis=1), corpus.size):.4f}")
+held_out_score = f1(corpus.held_out.labels, held_out_logits.argmax(axis=1), corpus.size)
+print(f"held out: F1 {held_out_score:.4f}")
 scale = temperature(held_out_logits, corpus.held_out.labels)
 with torch.no_grad():
     student.classifier.weight.div_(scale)
@@ -315,6 +321,7 @@ metrics, test_logits = write_checkpoint(
         "commit": commit(),
         "environment": environment(),
         "teachers": distilling.teacher_scores(first, corpus),
+        "held_out": {"f1": held_out_score, "texts": len(corpus.held_out.labels)},
         "temperature": scale,
         "training": {"curves": distilling.joined(stem_history, grown_history)},
     },

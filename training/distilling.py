@@ -22,7 +22,7 @@ from training.corpus import Corpus, Tokens
 from training.data import Examples
 from training.long_texts import mean_logits, read
 from training.loops import FloatArray, LogitsOf, Schedule, Task, fit, predict
-from training.metrics import f1
+from training.metrics import f1, temperature
 from training.nbsvm import log_count_ratio
 from training.student import first_token_logits, principal_components
 from training.teachers import PooledEncoder, both_ends, hard_targets, word_vectors
@@ -72,25 +72,22 @@ def sample_batch(texts: Sequence[TokenIds]) -> tuple[Tensor, Tensor]:
 
 
 def encoder_logits(
-    teacher: str,
-    corpus: Corpus,
-    tokens: Tokens,
-    rows: NDArray[np.int64],
-    max_tokens: int,
-    budget: int,
-    work: Path,
-    seed: int,
-) -> dict[str, NDArray[Any]]:
-    """Fine-tune the encoder on the labelled texts and score the unlabelled `rows`: {"rows", "unlabelled"}.
+    teacher: str, corpus: Corpus, tokens: Tokens, max_tokens: int, budget: int, work: Path, seed: int
+) -> dict[str, FloatArray]:
+    """Fine-tune the encoder on the labelled texts; calibrated logits: {"held_out", "unlabelled"}.
 
-    The state of the fine-tuning is kept in `work`/encoder.pt.
+    The state of the fine-tuning is kept in `work`/encoder.pt. The held-out texts choose its best weights and
+    fit its temperature.
     """
     torch.manual_seed(seed)
     model = PooledEncoder(teacher, corpus.size)
     modules = nn.ModuleDict({"encoder": model.encoder, "head": model.head})
-    held_out = [both_ends(text, max_tokens) for text in tokens["held_out"]]
+    shortened = {
+        name: [both_ends(text, max_tokens) for text in tokens[name]]
+        for name in ("train", "held_out", "unlabelled")
+    }
     task = Task(
-        [both_ends(text, max_tokens) for text in tokens["train"]],
+        shortened["train"],
         hard_targets(corpus.train.labels, corpus.size),
         token_budget=4096,
         masking=0.0,
@@ -98,12 +95,15 @@ def encoder_logits(
     )
 
     def held_out_f1() -> float:
-        return f1(corpus.held_out.labels, predict(model, held_out).argmax(axis=1), corpus.size)
+        predicted = predict(model, shortened["held_out"]).argmax(axis=1)
+        return f1(corpus.held_out.labels, predicted, corpus.size)
 
     schedule = Schedule(budget, learning_rate=6e-5, head_rate=2e-3)
     fit(modules, lambda *batch: _entropy(model, *batch), task, schedule, held_out_f1, work / "encoder.pt")
-    chosen = [both_ends(tokens["unlabelled"][row], max_tokens) for row in rows]
-    return {"rows": rows, "unlabelled": predict(model, chosen, description="second teacher")}
+    held_out = predict(model, shortened["held_out"])
+    scale = np.float32(1 / temperature(held_out, corpus.held_out.labels))
+    unlabelled = predict(model, shortened["unlabelled"], description="second teacher")
+    return {"held_out": scale * held_out, "unlabelled": scale * unlabelled}
 
 
 def _entropy(model: PooledEncoder, input_ids: Tensor, mask: Tensor, targets: Tensor) -> Tensor:

@@ -62,9 +62,10 @@ class Schedule:
     def optimizer(self, modules: nn.ModuleDict) -> torch.optim.Optimizer:
         """AdamW over every parameter of `modules`, in one group a module."""
         groups = [
-            {"params": list(module.parameters()), "peak": self.peak(name)} for name, module in modules.items()
+            {"params": [each for each in module.parameters() if each.requires_grad], "peak": self.peak(name)}
+            for name, module in modules.items()
         ]
-        return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=self.weight_decay)
+        return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=self.weight_decay, fused=True)
 
     def peak(self, name: str) -> float:
         """The highest learning rate of the module `name`."""

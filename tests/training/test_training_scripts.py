@@ -12,7 +12,7 @@ from pathlib import Path
 import jupytext
 import nbclient
 import pytest
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertModel
 
 from training.smoke import OUTPUTS, REVIEWS
 
@@ -185,7 +185,25 @@ def test_distill_goes_from_texts_to_a_checkpoint_and_skips_finished_stages(
     assert model.config.num_hidden_layers == 2
     first = json.loads((tmp_path / "checkpoint/metrics.json").read_text())
     before = stage_times(tmp_path / "work")
-    assert set(before) == {"tokens.npz", "nbsvm.npz", "stem.pt", "grown.pt"}
+    assert set(before) == {"tokens.npz", "nbsvm.npz", "stem.pt", "grown_2.pt"}
     assert run(*words(options), module="training.distill").returncode == 0
     assert stage_times(tmp_path / "work") == before
     assert json.loads((tmp_path / "checkpoint/metrics.json").read_text()) == first
+
+    # A deeper student of two teachers has the same stem.
+    save_encoder(tmp_path / "teacher", AutoTokenizer.from_pretrained(base_model).vocab_size)
+    options.update({"teacher": tmp_path / "teacher", "teacher-budget": 2000, "depth": 3})
+    done = run(*words(options), module="training.distill")
+    assert done.returncode == 0, done.stderr
+    assert "both, held out: F1" in done.stdout
+    after = stage_times(tmp_path / "work")
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"encoder.pt", "encoder.npz", "grown_3.pt"}
+    deeper = AutoModelForSequenceClassification.from_pretrained(tmp_path / "checkpoint")
+    assert deeper.config.num_hidden_layers == 3
+
+
+def save_encoder(folder: Path, words: int) -> None:
+    """A small BERT with random weights."""
+    shape = {"hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    BertModel(BertConfig(vocab_size=words, **shape)).save_pretrained(folder)

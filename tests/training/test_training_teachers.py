@@ -13,7 +13,6 @@ from training.ngrams import NgramTeacher
 from training.teachers import (
     both_ends,
     by_text,
-    least_certain,
     ngram_logits,
     pair,
     scaled_terms,
@@ -101,16 +100,11 @@ def test_soft_labels_are_half_label_half_teacher() -> None:
     np.testing.assert_allclose(shares, [[0.15, 0.85], [0.75, 0.25]], atol=1e-5)
 
 
-def test_pair_adds_only_where_the_second_teacher_scored() -> None:
+def test_pair_is_the_weighted_mean_of_centred_logits() -> None:
     first = np.array([[-1.0, 1.0], [2.0, -2.0]], np.float32)
-    moved = pair(first, np.array([[3.0, 1.0]], np.float32), np.array([1]), 0.5)
-    np.testing.assert_allclose(moved, [[-1, 1], [2.5, -2.5]])
-    np.testing.assert_allclose(first[1], [2, -2])
-
-
-def test_least_certain_rows_come_first() -> None:
-    logits = np.array([[0, 5, 0], [1, 1.1, 0], [0, 2, 1.5]], np.float32)
-    assert least_certain(logits, 2).tolist() == [1, 2]
+    second = np.array([[3.0, 1.0], [0.0, 8.0]], np.float32)
+    np.testing.assert_allclose(pair(first, second, 0.25), [[-0.5, 0.5], [0.5, -0.5]])
+    np.testing.assert_allclose(pair(first, second, 0), first)
 
 
 def test_both_ends_leaves_out_the_middle() -> None:

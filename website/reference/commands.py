@@ -10,8 +10,8 @@ import typer
 from website.reference.markdown import code, paragraphs, table, text
 
 BENCHMARKS = (
-    "accuracy", "background", "compare", "gateway", "haproxy", "int8_rivals", "int8_tune", "long_cost",
-    "long_documents", "memory", "overhead", "overload",
+    "accuracy", "background", "compare", "depths", "gateway", "haproxy", "int8_rivals", "int8_tune",
+    "long_cost", "long_documents", "memory", "overhead", "overload",
 )  # fmt: skip
 # Environment -> section of docs/reference/command_line.md -> how a program starts -> its app or function.
 PROGRAMS = {
