@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from .circuit import Circuit
 from .endpoint import Endpoint
@@ -42,16 +42,15 @@ class Session:
             raise RuntimeError("an AsyncSentimentClient belongs to one event loop; make one for each loop")
         return here
 
-    @asynccontextmanager
-    async def place(self, attempts: Attempts) -> AsyncIterator[None]:
+    def place(self, attempts: Attempts) -> AbstractAsyncContextManager[None]:
         """A place among the requests in flight, for one attempt; it is free again between attempts.
 
         Raises the error of a server that stays down, or ServerBusy, when the deadline comes before a place.
         """
-        if not attempts.may_repeat:
-            async with self._places:
-                yield
-            return
+        return self._place_in_time(attempts) if attempts.may_repeat else self._places
+
+    @asynccontextmanager
+    async def _place_in_time(self, attempts: Attempts) -> AsyncIterator[None]:
         try:
             async with AsyncExitStack() as held:
                 async with asyncio.timeout(attempts.seconds_left()):

@@ -11,6 +11,8 @@ from .sentiment import Sentiment
 
 INPUT = "text"
 REQUIRED = ("label", "score", "num_tokens", "truncated")
+# An output with a row for each text: an array [texts, width], or lists.
+Rows = np.ndarray | Sequence[Sequence[Any]]
 # What a classifier gives for all of its labels, and a regression for all of its targets.
 SCORES = ("probabilities", "values")
 
@@ -20,23 +22,23 @@ def text_tensor(texts: Sequence[str]) -> np.ndarray:
     return np.array([[text.encode()] for text in texts], dtype=np.object_)
 
 
-def read_sentiments(output: Callable[[str], np.ndarray | None], rows: int) -> list[Sentiment]:
-    """Turns the outputs of a response (`output`: name -> array [rows, ...]) into sentiments.
+def read_sentiments(output: Callable[[str], Rows | None], rows: int) -> list[Sentiment]:
+    """Turns the outputs of a response (`output`: name -> its rows) into sentiments.
 
     Raises ServerError when an output is missing or has another number of rows.
     """
     scores = "values" if output("values") is not None else "probabilities"
     columns = {name: _rows(name, output(name), rows) for name in (*REQUIRED, scores)}
     windows = output("num_windows")  # older servers have none: they read one window
-    windows = np.ones((rows, 1), np.int32) if windows is None else _rows("num_windows", windows, rows)
+    windows = [[1]] * rows if windows is None else _rows("num_windows", windows, rows)
     labels = None if output("labels") is None else _rows("labels", output("labels"), rows)
     return [
         Sentiment(
-            label=_as_str(columns["label"][row, 0]),
-            score=float(columns["score"][row, 0]),
-            num_tokens=int(columns["num_tokens"][row, 0]),
-            truncated=bool(columns["truncated"][row, 0]),
-            num_windows=int(windows[row, 0]),
+            label=_as_str(columns["label"][row][0]),
+            score=float(columns["score"][row][0]),
+            num_tokens=int(columns["num_tokens"][row][0]),
+            truncated=bool(columns["truncated"][row][0]),
+            num_windows=int(windows[row][0]),
             labels=None if labels is None else tuple(name for name in map(_as_str, labels[row]) if name),
             **{"probabilities": (), scores: tuple(float(value) for value in columns[scores][row])},
         )
@@ -68,11 +70,11 @@ def read_parameter(config: Mapping[str, Any], name: str) -> str:
     return str(config.get("parameters", {}).get(name, {}).get("string_value", ""))
 
 
-def _rows(name: str, array: np.ndarray | None, rows: int) -> np.ndarray:
-    if array is None or array.ndim != 2 or array.shape[0] != rows:
-        found = "no such output" if array is None else f"shape {list(array.shape)}"
-        raise ServerError(f"the server's answer to {rows} texts has {found} for {name!r}")
-    return array
+def _rows(name: str, found: Rows | None, rows: int) -> Rows:
+    if found is None or len(found) != rows or getattr(found, "ndim", 2) != 2:
+        what = "no such output" if found is None else f"shape {list(np.shape(found))}"
+        raise ServerError(f"the server's answer to {rows} texts has {what} for {name!r}")
+    return found
 
 
 def _as_str(value: bytes | str) -> str:

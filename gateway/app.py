@@ -43,6 +43,8 @@ def create_app(settings: Settings) -> FastAPI:
         # Not include_router: it keeps a router within the router, and each request is then matched twice.
         app.router.routes.extend(router.routes)
     page.mount(app)
+    if not settings.otlp_endpoint:  # FastAPI's own way through the application also names the spans
+        app.add_middleware(classify.Shortcut)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -53,10 +53,10 @@ def from_client(error: SentimentError, backlog_seconds: float) -> Problem:
 
 def install(app: FastAPI) -> None:
     """Gives every error of the application this form."""
-    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(Problem, _ours)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(SentimentError, _client)
+    app.add_exception_handler(SentimentError, _ours)
 
 
 def respond(request: Request, problem: Problem) -> Response:
@@ -66,9 +66,16 @@ def respond(request: Request, problem: Problem) -> Response:
     return Response(to_json(body), problem.status, problem.headers, MEDIA_TYPE)
 
 
-async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
+def answer_error(request: Request, error: Problem | SentimentError) -> Response:
+    """The answer of a request that ended with this error."""
+    if isinstance(error, SentimentError):
+        error = from_client(error, request.app.state.services.backlog.seconds)
     return respond(request, error)
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem | SentimentError)
+    return answer_error(request, error)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -84,8 +91,3 @@ async def _validation(request: Request, error: Exception) -> Response:
     found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]
     detail, errors = describe_errors(found)
     return respond(request, Problem(422, detail, errors=errors))
-
-
-async def _client(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SentimentError)
-    return respond(request, from_client(error, request.app.state.services.backlog.seconds))

@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import numpy as np
 from httptools import HttpResponseParser
 from pydantic_core import from_json, to_json
-from tritonclient.utils import InferenceServerException, serialize_byte_tensor
+from tritonclient.utils import InferenceServerException
 
 from clients.endpoint import Endpoint
 from clients.request_options import RequestOptions
 from clients.retry_after import refusal
 from clients.sentiment import Sentiment
-from clients.tensors import INPUT, read_sentiments, text_tensor
+from clients.tensors import INPUT, read_sentiments
 
 CLOSED = "the server closed the connection"
 
@@ -34,20 +33,16 @@ class TritonHttp:
         self._idle: list[_Connection] = []
 
     async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
-        tensor = serialize_byte_tensor(text_tensor(texts)).item()
-        size = {"binary_data_size": len(tensor)}
-        head = to_json(
+        body = to_json(
             {
                 "id": options.request_id,
                 "parameters": {"timeout": options.microseconds, **options.parameters},
-                "inputs": [
-                    {"name": INPUT, "datatype": "BYTES", "shape": [len(texts), 1], "parameters": size}
-                ],
+                "inputs": [{"name": INPUT, "datatype": "BYTES", "shape": [len(texts), 1], "data": texts}],
             }
         )
-        headers = options.headers({"Inference-Header-Content-Length": str(len(head))})
-        answer = await self._answer(f"POST {self._path}/v2/models/{model}/infer", headers, head + tensor)
-        outputs = {each["name"]: np.reshape(each["data"], each["shape"]) for each in answer["outputs"]}
+        line = f"POST {self._path}/v2/models/{model}/infer"
+        answer = await self._answer(line, options.headers({}), body)
+        outputs = {each["name"]: _rows(each["data"], *each["shape"]) for each in answer["outputs"]}
         return read_sentiments(outputs.get, len(texts))
 
     async def model_config(self, model: str, timeout: float) -> Mapping[str, Any]:
@@ -89,6 +84,10 @@ class TritonHttp:
         loop = asyncio.get_running_loop()
         _, new = await loop.create_connection(_Connection, self._host, self._port, ssl=self._tls or None)
         return new
+
+
+def _rows(values: list[Any], rows: int, width: int) -> list[list[Any]]:
+    return [values[width * row : width * (row + 1)] for row in range(rows)]
 
 
 @dataclass

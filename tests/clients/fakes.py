@@ -118,9 +118,10 @@ def _application(fake: FakeTriton) -> web.Application:
 
     async def infer(request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        header = int(request.headers["Inference-Header-Content-Length"])
-        texts = read_strings(body[header:])
-        fake.parameters.append(json.loads(body[:header]).get("parameters", {}))
+        header = int(request.headers.get("Inference-Header-Content-Length", len(body)))
+        asked = json.loads(body[:header])
+        texts = asked["inputs"][0].get("data") or read_strings(body[header:])
+        fake.parameters.append(asked.get("parameters", {}))
         fake.tokens.append(request.headers.get("Authorization"))
         assert request.transport is not None
         fake.peers.append(str(request.transport.get_extra_info("peername")))

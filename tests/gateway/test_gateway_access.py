@@ -149,6 +149,14 @@ def test_a_named_origin_may_call_and_no_other(guarded: Guarded) -> None:
         assert (answer.headers.get("access-control-allow-origin") == origin) is allowed
 
 
+def test_a_named_origin_can_read_why_it_was_refused(guarded: Guarded) -> None:
+    origin = "https://app.example"
+    answer = guarded.gateway.client.post("/v1/classify", json=TEXT, headers={"Origin": origin})
+    assert answer.status_code == 401
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert "x-request-id" in answer.headers["access-control-expose-headers"]
+
+
 @pytest.mark.parametrize("path", ["/v1/models", "/", "/docs", "/page/page.js", "/nowhere", "/problems"])
 def test_every_answer_has_the_security_headers(api: httpx.Client, path: str) -> None:
     headers = api.get(path).headers
