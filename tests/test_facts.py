@@ -19,12 +19,13 @@ from export.checkpoint.reading import GOLDEN_FILE
 from export.checkpoint.weights import RANGES_FILE
 from export.gate.truth import read_truth
 from export.graph import windows
-from export.graph.packing import INPUT_IDS, ITEM_LENGTHS
+from export.graph.packing import INPUT_IDS, ITEM_LENGTHS, PADDING_ID
 from export.precision import tensor_ranges
 from export.publishing.generator import configurations
 from export.publishing.publish import MODEL_FILE, WINDOWS_FILE
 from model_repository.mobilebert_tokenizer import tokenization
 from model_repository.mobilebert_tokenizer.tokenization import ONE_WINDOW, TextLimits, Tokens
+from serving.onnxruntime_backend import session
 from serving.onnxruntime_backend.settings import parse_settings
 from serving.repository import ARTEFACTS
 from training import golden, long_texts, ranges
@@ -39,6 +40,10 @@ def test_files_have_the_same_names_where_they_are_written_and_read() -> None:
     assert (golden.GOLDEN_FILE, ranges.RANGES_FILE) == (GOLDEN_FILE, RANGES_FILE)
     assert tokenization.WINDOWS_FILE == WINDOWS_FILE
     assert parse_settings({"name": "any"}).filename == ARTEFACTS["onnxruntime"] == MODEL_FILE
+
+
+def test_the_backend_reads_the_padding_that_the_export_writes() -> None:
+    assert session.PADDING_ID == PADDING_ID
 
 
 def test_quantiles_are_written_and_read_alike() -> None:

@@ -22,7 +22,15 @@ from export.graph.algebra import Array, Linear, Update
 from export.graph.builder import CONTRIB, GraphBuilder
 from export.graph.folding import Folded, Layer
 from export.graph.heads import write_head
-from export.graph.packing import INPUT_IDS, ITEM_LENGTHS, Packed, Vocabulary, combine_windows, pack_rows
+from export.graph.packing import (
+    INPUT_IDS,
+    ITEM_LENGTHS,
+    PADDING_ID,
+    Packed,
+    Vocabulary,
+    combine_windows,
+    pack_rows,
+)
 from export.graph.windows import Windows
 
 # Parts of Layer.read, in order.
@@ -96,7 +104,7 @@ def build_graph(checkpoint: Checkpoint, folded: Folded, precision: Precision) ->
     model = g.model(
         "mobilebert", inputs, outputs, f"MobileBERT classifier, checkpoint {checkpoint.sha256[:12]}"
     )
-    helper.set_model_props(model, windows.metadata())
+    helper.set_model_props(model, {**windows.metadata(), PADDING_ID: str(vocabulary.pad)})
     return model
 
 

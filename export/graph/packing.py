@@ -21,6 +21,8 @@ from export.graph.windows import SPECIALS, Windows
 
 # The graph's inputs: ids of all rows, one after the other, and how many each row has.
 INPUT_IDS, ITEM_LENGTHS = "input_ids", "item_lengths"
+# The key in the ONNX model's metadata: the id that is dropped at the end of a row.
+PADDING_ID = "padding_id"
 # Indices of two ids that are appended to those of the rows.
 A_PAD, NO_TOKEN = -2, -1
 

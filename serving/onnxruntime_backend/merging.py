@@ -69,6 +69,16 @@ def rows(request: Request, settings: ModelSettings) -> int:
     return next(iter(request.values())).shape[0] if settings.max_batch_size else 1
 
 
+def row_lengths(ids: np.ndarray, padding: int | None) -> list[int]:
+    """Elements of each row [rows, longest] that cost something: without the `padding` at its end."""
+    if len(ids) < 2:
+        return [ids.size]
+    if padding is None:
+        return [ids[0].size] * len(ids)
+    columns = np.arange(1, ids[0].size + 1)
+    return np.where(ids != padding, columns, 1).max(axis=1, initial=1).tolist()
+
+
 def scatter(
     outputs: Mapping[str, np.ndarray], requests: Sequence[Request], settings: ModelSettings
 ) -> list[Outputs]:

@@ -15,7 +15,7 @@ import onnxruntime as ort
 
 from serving.onnxruntime_backend.limits import QueueLimits
 from serving.onnxruntime_backend.line import Piece
-from serving.onnxruntime_backend.merging import Outcome, Request, gather, rows, scatter
+from serving.onnxruntime_backend.merging import Outcome, Request, gather, row_lengths, rows, scatter
 from serving.onnxruntime_backend.plan import LARGEST, plan_runs
 from serving.onnxruntime_backend.rate import Rate
 from serving.onnxruntime_backend.request_queue import (
@@ -26,6 +26,7 @@ from serving.onnxruntime_backend.request_queue import (
     Totals,
     Waiting,
 )
+from serving.onnxruntime_backend.session import padding_id
 from serving.onnxruntime_backend.settings import ModelSettings
 from serving.onnxruntime_backend.tickets import Ticket
 from serving.onnxruntime_backend.utilization import Utilization
@@ -61,6 +62,7 @@ class Runner:
         self.settings, self.threads, self.options = settings, threads, options
         self.session = open_session(threads)
         self.source = ragged_source(settings) if cut else None
+        self.padding = padding_id(self.session)
         self.lanes = min(lanes or threads, threads) if self.source else 1
         self.width = threads // self.lanes  # threads of a lane
         self.utilization = Utilization()
@@ -81,8 +83,7 @@ class Runner:
         """Tokens of each row that may be run apart; of the whole request where it is not cut."""
         if self.source is None or self.source not in request:
             return [max(1, max((array.size for array in request.values()), default=1))]
-        ids = request[self.source]
-        return [ids[0].size] * len(ids) if len(ids) > 1 else [ids.size]
+        return row_lengths(request[self.source], self.padding)
 
     def submit(self, tickets: Sequence[Ticket]) -> list[Refused | None]:
         """Accept or refuse requests, at once. Other threads answer those that are accepted."""

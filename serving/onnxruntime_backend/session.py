@@ -19,6 +19,8 @@ MAX_SESSIONS, MEMORY_SHARE = 16, 0.25
 # without buffers.
 COPY = 2
 SHRINKAGE = "memory.enable_memory_arena_shrinkage"
+# The key in a model's metadata: the id that it drops at the end of a row.
+PADDING_ID = "padding_id"
 DEVICE_ALLOCATOR = "session.use_device_allocator_for_initializers"
 
 
@@ -80,6 +82,12 @@ def lanes(settings: ModelSettings, threads: int, path: Path, memory: float) -> i
     size = path.stat().st_size if path.is_file() else 1  # a missing file is reported when it is opened
     affordable = memory * MEMORY_SHARE / settings.instances / (COPY * max(1, size))
     return max(1, int(min(threads, wanted, affordable)))
+
+
+def padding_id(session: ort.InferenceSession) -> int | None:
+    """The id that the model drops at the end of a row; None where it does not say."""
+    text = session.get_modelmeta().custom_metadata_map.get(PADDING_ID, "")
+    return int(text) if text.isdecimal() else None
 
 
 def _execution_mode(settings: ModelSettings) -> ort.ExecutionMode:

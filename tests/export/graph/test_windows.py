@@ -127,9 +127,9 @@ def test_a_short_row_gives_the_same_bits_where_windows_are_cut(
         np.testing.assert_array_equal(run_rows(session, [stretched]), run_rows(session, [row]))
 
 
-def test_the_model_says_how_it_cuts(session: InferenceSession) -> None:
+def test_the_model_says_how_it_cuts_and_what_it_drops(session: InferenceSession) -> None:
     said = session.get_modelmeta().custom_metadata_map
-    assert (said["window_tokens"], said["max_tokens"]) == ("40", "4096")
+    assert said == {"window_tokens": "40", "max_tokens": "4096", "padding_id": "0"}
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serving.onnxruntime_backend.merging import RequestError, gather, scatter
+from serving.onnxruntime_backend.merging import RequestError, gather, row_lengths, scatter
 from serving.onnxruntime_backend.settings import ModelSettings, parse_settings
 
 INT32, FP32 = np.dtype(np.int32), np.dtype(np.float32)
@@ -43,6 +43,19 @@ def test_batch_input_describes_the_batch(kind: str, expected: list, dtype: str) 
     feeds = gather([request(1, 3), request(2, 4)], settings(kind=kind, dtype=dtype))
     assert feeds["n"].tolist() == expected
     assert feeds["n"].dtype == (INT32 if dtype == "TYPE_INT32" else FP32)
+
+
+@pytest.mark.parametrize(("padding", "expected"), [(None, [4] * 5), (0, [2, 4, 1, 1, 4]), (7, [4] * 4 + [1])])
+def test_a_row_is_as_long_as_it_is_without_the_padding_at_its_end(
+    padding: int | None, expected: list[int]
+) -> None:
+    ids = np.array([[5, 6, 0, 0], [5, 0, 0, 6], [5, 0, 0, 0], [0, 0, 0, 0], [5, 7, 7, 7]])
+    assert row_lengths(ids, padding) == expected
+
+
+def test_a_lone_row_and_rows_without_ids_have_a_length() -> None:
+    assert row_lengths(np.array([[5, 0, 0]]), 0) == [3]
+    assert row_lengths(np.zeros((3, 0), np.int64), 0) == [1, 1, 1]
 
 
 def test_batch_max_element_count_speaks_by_its_shape() -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,10 @@ class Summing:
 
     threads: int
     runs: list[tuple[int, list[int]]] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def get_modelmeta(self) -> SimpleNamespace:
+        return SimpleNamespace(custom_metadata_map=self.metadata)
 
     def run(self, names: Sequence[str], feeds: dict, options: None) -> list[np.ndarray]:
         rows, columns = np.atleast_2d(feeds["ids"]).shape
@@ -103,6 +108,18 @@ def test_every_request_gets_the_sums_of_its_own_rows(threads: int) -> None:
     assert sorted(answers) == list(range(len(batch)))
     for number, request in enumerate(batch):
         np.testing.assert_array_equal(answers[number]["sum"][:, 0], request["ids"].sum(axis=1))
+
+
+def test_rows_share_runs_by_what_they_cost_without_their_padding() -> None:
+    ids = np.zeros((21, 4096), np.int64)
+    ids[7] = 1
+    ids[np.arange(21) != 7, :20] = 2
+    session = partial(Summing, metadata={"padding_id": "0"})
+    sums = Sums(config(), 2, session=session)  # type: ignore[arg-type]
+    assert sums.runner.ticket_sizes({"ids": ids}) == [20] * 7 + [4096] + [20] * 13
+    answers = sums([{"ids": ids}])
+    np.testing.assert_array_equal(answers[0]["sum"][:, 0], ids.sum(axis=1))
+    assert len(sums.runs) < len(ids) / 2, "twenty rows of 20 ids are one run, or two"
 
 
 def test_a_single_row_runs_on_all_threads() -> None:
