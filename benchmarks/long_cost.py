@@ -1,13 +1,18 @@
 """`python -m benchmarks.long_cost`: what a token of a long text costs, and the memory that the text takes.
 
 The exported graph in process, one row at a time. Rounds alternate between the lengths, so other work of the
-machine affects all equally. Processor time is that of one thread; latency that of all cores. Memory is what
-the first row of a length adds to the session's. Shorter rows ran before, and the session keeps their memory.
+machine affects all equally. Processor time is that of one thread; latency that of all cores. `windows apart`
+is the latency if each window were a run of its own on one core, which no server here does. Memory is what the
+first row of a length adds to the session's. Shorter rows ran before, and the session keeps their memory.
 """
 
 import os
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,10 +24,15 @@ from benchmarks.measure.processes import memory_mib
 from benchmarks.paths import SHIPPED_CHECKPOINT
 from export.checkpoint.reading import load_checkpoint
 from export.graph.running import open_session, run_rows
+from export.graph.windows import Windows
 from export.precision.registry import builder
 
+CORES = len(os.sched_getaffinity(0))
 LENGTHS = (128, 512, 1024, 2048, 4096)
 BASE = 512
+# What is timed: whether the windows are runs of their own, and the tokens of the row.
+Key = tuple[bool, int]
+Call = Callable[[], Any]
 
 console = Console()
 
@@ -33,30 +43,51 @@ def row_of(length: int, vocabulary: int) -> list[int]:
     return [101 % vocabulary, *inner.tolist(), 102 % vocabulary]
 
 
-def timed(session: Any, rows: dict[int, list[int]], rounds: int, clock: Any) -> dict[int, np.ndarray]:
-    """Seconds [rounds] of each length, by `clock`; the lengths take turns."""
-    found: dict[int, list[float]] = {length: [] for length in rows}
+class Lanes:
+    """A session of one thread for each core: what a row's windows would take on a core each."""
+
+    def __init__(self, model: Any) -> None:
+        self._free: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(CORES):
+            self._free.put(open_session(model, threads=1))
+        self._pool = ThreadPoolExecutor(CORES)
+
+    def run(self, windows: list[list[int]]) -> None:
+        """Each window is a run of its own, in the session that is free next."""
+        list(self._pool.map(self._run, windows))
+
+    def _run(self, window: list[int]) -> None:
+        session = self._free.get()
+        run_rows(session, [window])
+        self._free.put(session)
+
+
+def timed(calls: dict[Key, Call], rounds: int, clock: Callable[[], float]) -> dict[Key, np.ndarray]:
+    """Seconds [rounds] of each call, by `clock`; the calls take turns."""
+    found: dict[Key, list[float]] = {key: [] for key in calls}
     for _ in range(rounds):
-        for length, row in rows.items():
+        for key, call in calls.items():
             began = clock()
-            run_rows(session, [row])
-            found[length].append(clock() - began)
-    return {length: np.array(seconds) for length, seconds in found.items()}
+            call()
+            found[key].append(clock() - began)
+    return {key: np.array(seconds) for key, seconds in found.items()}
 
 
 def tabulate(
-    processor: dict[int, np.ndarray], latency: dict[int, np.ndarray], memory: dict[int, float]
+    processor: dict[Key, np.ndarray], latency: dict[Key, np.ndarray], memory: dict[int, float]
 ) -> Table:
     """A line a length; `a token costs` is the median of the rounds' ratios to 512 tokens."""
-    cores = len(os.sched_getaffinity(0))
-    table = Table("tokens", "processor ms", "a token costs", f"ms on {cores} cores", "adds MiB")
-    for length, seconds in processor.items():
-        ratio = np.median(seconds / processor[BASE]) * BASE / length
+    table = Table(
+        "tokens", "processor ms", "a token costs", f"ms on {CORES} cores", "windows apart", "adds MiB"
+    )
+    for (_, length), seconds in processor.items():
+        ratio = np.median(seconds / processor[False, BASE]) * BASE / length
         table.add_row(
             f"{length:,}",
             f"{1000 * np.median(seconds):.1f}",
             f"{ratio:.2f}x",
-            f"{1000 * np.median(latency[length]):.1f}",
+            f"{1000 * np.median(latency[False, length]):.1f}",
+            f"{1000 * np.median(latency[True, length]):.1f}",
             f"{memory[length]:.0f}" if length in memory else "",
         )
     return table
@@ -69,26 +100,30 @@ def main(
 ) -> None:
     """Measure the cost of long texts."""
     loaded = load_checkpoint(checkpoint)
+    windows = Windows(loaded.config.max_position_embeddings)
     rows = {length: row_of(length, loaded.config.vocab_size) for length in LENGTHS}
     for each in precision or ["fp32", "int8"]:
         model = builder(each)(loaded)
         console.print(f"{each}, {loaded.folder.name}")
-        console.print(measure(model, rows, rounds))
+        console.print(measure(model, rows, windows, rounds))
 
 
-def measure(model: Any, rows: dict[int, list[int]], rounds: int) -> Table:
+def measure(model: Any, rows: dict[int, list[int]], windows: Windows, rounds: int) -> Table:
     """The table of one model."""
-    one = open_session(model, threads=1)
+    one, whole, lanes = open_session(model, threads=1), open_session(model), Lanes(model)
     memory = {}
     for length in sorted(rows):
         before = memory_mib(os.getpid())
         run_rows(one, [rows[length]])
         if length > BASE:
             memory[length] = memory_mib(os.getpid()) - before
-    timed(one, rows, 2, time.process_time)
-    processor = timed(one, rows, rounds, time.process_time)
-    latency = timed(open_session(model), rows, rounds, time.perf_counter)
-    return tabulate(processor, latency, memory)
+    calls: dict[Key, Call] = {(False, length): partial(run_rows, one, [row]) for length, row in rows.items()}
+    timed(calls, 2, time.process_time)
+    processor = timed(calls, rounds, time.process_time)
+    both: dict[Key, Call] = {(False, length): partial(run_rows, whole, [row]) for length, row in rows.items()}
+    both |= {(True, length): partial(lanes.run, windows.cut(row)) for length, row in rows.items()}
+    timed(both, 2, time.perf_counter)
+    return tabulate(processor, timed(both, rounds, time.perf_counter), memory)
 
 
 if __name__ == "__main__":
