@@ -20,8 +20,7 @@ from rich.table import Table
 
 import durable
 from benchmarks.errors import BenchmarkError
-from benchmarks.load.texts import IMDB_QUANTILES
-from benchmarks.long_cost import row_of
+from benchmarks.load.texts import IMDB_QUANTILES, row_of
 from export.checkpoint.reading import load_checkpoint
 from export.graph.running import open_session, run_rows
 from export.precision.registry import builder

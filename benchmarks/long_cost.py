@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.load.texts import row_of
 from benchmarks.measure.processes import memory_mib
 from benchmarks.paths import SHIPPED_CHECKPOINT
 from export.checkpoint.reading import load_checkpoint
@@ -35,12 +36,6 @@ Key = tuple[bool, int]
 Call = Callable[[], Any]
 
 console = Console()
-
-
-def row_of(length: int, vocabulary: int) -> list[int]:
-    """Random ids between [CLS] and [SEP]."""
-    inner = np.random.default_rng(length).integers(1000 % vocabulary, vocabulary, length - 2)
-    return [101 % vocabulary, *inner.tolist(), 102 % vocabulary]
 
 
 class Lanes:

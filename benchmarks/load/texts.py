@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
@@ -171,3 +172,9 @@ def _joined(words: Sequence[str], tokens: int, generator: random.Random) -> str:
     start = generator.randrange(len(words))
     wanted = int(tokens / 1.2)  # English has about 1.2 tokens a word
     return " ".join(words[(start + i) % len(words)] for i in range(wanted))
+
+
+def row_of(length: int, vocabulary: int) -> list[int]:
+    """Random ids between [CLS] and [SEP]."""
+    inner = np.random.default_rng(length).integers(1000 % vocabulary, vocabulary, length - 2)
+    return [101 % vocabulary, *inner.tolist(), 102 % vocabulary]
