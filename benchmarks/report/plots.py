@@ -17,6 +17,13 @@ from benchmarks.report.figures import Figures
 from benchmarks.report.load_tables import measurement_of, shares_of_limit
 from benchmarks.servers import contestants as names
 
+# Servers that people choose instead; tuned ones have the same colour.
+_SERVERS = {
+    "infinity": "#6a4c93",
+    "infinity_optimum": "#b39ddb",
+    "litserve": "#d6336c",
+    "bentoml": "#f4a6c0",
+}
 COLOURS = {
     names.FLASK_RECOMMENDED: "#c9a227",
     names.FLASK_BEST: "#b5651d",
@@ -24,6 +31,8 @@ COLOURS = {
     names.FLASK_BFLOAT16: "#d98880",
     names.PADDED: "#7f7f7f",
     names.PADDED_UNBATCHED: "#b0b0b0",
+    **_SERVERS,
+    **{names.tuned(key): colour for key, colour in _SERVERS.items()},
     names.SENTIMENT: "#1f77b4",
     names.SENTIMENT_FAST: "#2a9d4a",
 }

@@ -4,12 +4,17 @@ CHECKPOINT (required); WORKERS, THREADS (of torch; 0: its default), BATCH (texts
 """
 
 import os
+from typing import Any
 
 import bentoml
 import torch
 from transformers import pipeline
 
 WORKERS, THREADS, BATCH = (int(os.environ[name]) for name in ("WORKERS", "THREADS", "BATCH"))
+# BentoML refuses batches of at most one text.
+BATCHING: dict[str, Any] = {"batchable": True, "max_batch_size": BATCH, "max_latency_ms": 600_000}
+if BATCH == 1:
+    BATCHING = {}
 
 
 @bentoml.service(name="sentiment", workers=WORKERS, traffic={"timeout": 600})
@@ -21,7 +26,7 @@ class Classifier:
             torch.set_num_threads(THREADS)
         self.classify = pipeline("text-classification", model=os.environ["CHECKPOINT"], device="cpu")
 
-    @bentoml.api(batchable=True, max_batch_size=BATCH, max_latency_ms=600_000)
+    @bentoml.api(**BATCHING)
     def predict(self, texts: list[str]) -> list[str]:
         """The label of each text."""
         return [each["label"] for each in self.classify(texts, batch_size=len(texts), truncation=True)]

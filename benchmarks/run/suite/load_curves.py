@@ -17,6 +17,7 @@ from benchmarks.servers.contestants import (
     tuned,
 )
 
+OTHER_SERVERS = [key for rival in RIVALS for key in (rival, tuned(rival))]
 # Fewer levels where the curve would only repeat itself: workers that fight over the cores answer less than
 # one review a second, a single worker only queues, the unbatched rival is like the batched one, and 32
 # clients wait as 16 do.
@@ -27,11 +28,11 @@ LEVELS = {
     FLASK_BFLOAT16: (1, 4, 16),
     PADDED: (1, 2, 4, 8, 16),
     PADDED_UNBATCHED: (1, 16),
-    **{key: (1, 16) for rival in RIVALS for key in (rival, tuned(rival))},
+    **dict.fromkeys(OTHER_SERVERS, (1, 16)),
 }
 # No target is read from the contestants of ROUNDS, so they are measured less often. The recommended Flask
 # setting takes a quarter of a minute a window with several clients.
-ROUNDS = {FLASK_BFLOAT16: 2, PADDED_UNBATCHED: 2}
+ROUNDS = {FLASK_BFLOAT16: 2, PADDED_UNBATCHED: 2, **dict.fromkeys(OTHER_SERVERS, 2)}
 ROUNDS_OF_A_CROWD = {FLASK_RECOMMENDED: 1}
 
 
