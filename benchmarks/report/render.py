@@ -108,7 +108,8 @@ def headline(figures: Figures, base: str) -> str:
     for checkpoint, title in titles.items():
         if figures.section(checkpoint, "load"):
             parts += [f"**{title}**, IMDB's lengths:", load_tables.headline(figures, checkpoint)]
-    parts.append(f"![Latency against throughput]({base}/latency_throughput.png)")
+    if figures.section(DEEP, "load"):
+        parts.append(f"![Latency against throughput]({base}/latency_throughput.png)")
     return "\n\n".join(parts) + "\n"
 
 
