@@ -96,11 +96,11 @@ def measure(folders: list[Path], rounds: int) -> list[Student]:
 
 def tabulate(students: list[Student]) -> Table:
     """A line a student; speeds beside the first one's are medians of the rounds' ratios."""
-    table = Table("checkpoint", "layers", "held-out F1", "one error", "reviews/s", "speed", "lone ms")
+    table = Table("layers", "checkpoint", "held-out F1", "one error", "reviews/s", "speed", "lone ms")
     for each in students:
         table.add_row(
-            each.name,
             str(each.layers),
+            each.name,
             f"{each.f1:.4f}",
             f"{each.error:.4f}",
             f"{each.reviews_per_second:.0f}",
@@ -115,7 +115,7 @@ def draw(students: list[Student], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(7, 4.4), layout="constrained")
     for each in students:
         axes.errorbar(each.reviews_per_second, each.f1, yerr=each.error, fmt="o", capsize=4, color="#2a9d4a")
-        label = f"{each.layers} layers\n{each.name}"
+        label = f"{each.layers} layers"
         axes.annotate(label, (each.reviews_per_second, each.f1), (8, 6), textcoords="offset points")
     axes.set_xlim(0, 1.3 * max(each.reviews_per_second for each in students))
     axes.set_xlabel("reviews a second, int8, in process")

@@ -92,9 +92,9 @@ class Settings:
     depth: int = option(2, "layers of the student")
     held_out: int = option(2000, "labelled texts that choose and calibrate, and train nothing")
     teacher_tokens: int = option(256, "what the second teacher reads of a text: half at each end")
-    teacher_budget: int = option(8_000_000, "tokens of the second teacher's fine-tuning")
+    teacher_budget: int = option(4_000_000, "tokens of the second teacher's fine-tuning")
     teacher_weight: float = option(
-        0.6, "share of the second teacher in the targets, NB-SVM has the rest; 0: it gives embeddings only"
+        0.35, "share of the second teacher in the targets, NB-SVM has the rest; 0: it gives embeddings only"
     )
     terms_weight: float = option(1.0, "weight of what each token adds to NB-SVM's logit, in the stem's loss")
     stem_masking: float = option(0.02, "share of words masked while the stem trains")
@@ -164,7 +164,34 @@ def first_teacher() -> dict[str, np.ndarray]:
 
 
 first = computed_once(work / "nbsvm.npz", first_teacher)
-print(f"NB-SVM, held out: F1 {f1(corpus.held_out.labels, first['held_out'].argmax(axis=1), corpus.size):.4f}")
+scores = distilling.teacher_scores(first, corpus)
+print(f"NB-SVM, held out: F1 {scores['NB-SVM, held-out']:.4f}")
+
+# %% [markdown]
+# ## Second teacher: a pretrained encoder
+# Fine-tuned on the labelled texts, it knows what n-grams do not, and scores the texts without a label. Their
+# targets are then the mean of both teachers' logits, at the temperature that fits the held-out texts.
+
+# %%
+unlabelled_logits = first["unlabelled"]
+if settings.teacher and settings.teacher_weight:
+    second = computed_once(
+        work / "encoder.npz",
+        lambda: distilling.encoder_logits(
+            settings.teacher,
+            corpus,
+            tokens,
+            max_tokens=settings.teacher_tokens,
+            budget=settings.teacher_budget,
+            work=work,
+            seed=settings.seed,
+        ),
+    )
+    both = {name: pair(first[name], second[name], settings.teacher_weight) for name in second}
+    for name, logits in (("the encoder", second["held_out"]), ("both", both["held_out"])):
+        scores[f"{name}, held-out"] = f1(corpus.held_out.labels, logits.argmax(axis=1), corpus.size)
+        print(f"{name}, held out: F1 {scores[f'{name}, held-out']:.4f}")
+    unlabelled_logits = both["unlabelled"] / temperature(both["held_out"], corpus.held_out.labels)
 
 # %% [markdown]
 # ## Stem
@@ -211,7 +238,7 @@ def stem_loss(
 
 task = Task(
     texts=student_texts,
-    targets=np.concatenate([soft_labels(first["train"], corpus.train.labels), first["unlabelled"]]),
+    targets=np.concatenate([soft_labels(first["train"], corpus.train.labels), unlabelled_logits]),
     token_budget=settings.token_budget,
     masking=settings.masking,
     seed=settings.seed,
@@ -230,31 +257,6 @@ stem_history = fit(
     lambda: held_out_f1(stem_of),
     work / "stem.pt",
 )
-
-# %% [markdown]
-# ## Second teacher: a pretrained encoder
-# Fine-tuned on the labelled texts, it knows what n-grams do not, and scores the texts without a label. Their
-# targets are then the mean of both teachers' logits, at the temperature that fits the held-out texts.
-
-# %%
-if settings.teacher and settings.teacher_weight:
-    second = computed_once(
-        work / "encoder.npz",
-        lambda: distilling.encoder_logits(
-            settings.teacher,
-            corpus,
-            tokens,
-            max_tokens=settings.teacher_tokens,
-            budget=settings.teacher_budget,
-            work=work,
-            seed=settings.seed,
-        ),
-    )
-    both = {name: pair(first[name], second[name], settings.teacher_weight) for name in second}
-    for name, logits in (("the encoder", second["held_out"]), ("both", both["held_out"])):
-        print(f"{name}, held out: F1 {f1(corpus.held_out.labels, logits.argmax(axis=1), corpus.size):.4f}")
-    unlabelled_logits = both["unlabelled"] / temperature(both["held_out"], corpus.held_out.labels)
-    task = replace(task, targets=np.concatenate([task.targets[: len(corpus.train.texts)], unlabelled_logits]))
 
 # %% [markdown]
 # ## Growth
@@ -320,7 +322,7 @@ metrics, test_logits = write_checkpoint(
         "hyperparameters": as_hyperparameters(settings),
         "commit": commit(),
         "environment": environment(),
-        "teachers": distilling.teacher_scores(first, corpus),
+        "teachers": scores,
         "held_out": {"f1": held_out_score, "texts": len(corpus.held_out.labels)},
         "temperature": scale,
         "training": {"curves": distilling.joined(stem_history, grown_history)},
