@@ -9,8 +9,9 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import matplotlib as mpl
 import numpy as np
@@ -21,6 +22,7 @@ from rich.table import Table
 import durable
 from benchmarks.errors import BenchmarkError
 from benchmarks.load.texts import IMDB_QUANTILES, row_of
+from benchmarks.measure.turns import in_turns
 from export.checkpoint.reading import load_checkpoint
 from export.graph.running import open_session, run_rows
 from export.precision.registry import builder
@@ -65,30 +67,27 @@ def held_out(folder: Path) -> tuple[float, int]:
     return metrics["held_out"]["f1"], metrics["held_out"]["texts"]
 
 
-def timed(session: Any, rows: list[list[int]]) -> float:
-    """Seconds of one run."""
-    began = time.perf_counter()
-    run_rows(session, rows)
-    return time.perf_counter() - began
-
-
 def measure(folders: list[Path], rounds: int) -> list[Student]:
     """Every checkpoint in turn, `rounds` times."""
+    scores = [held_out(folder) for folder in folders]
     checkpoints = [load_checkpoint(folder) for folder in folders]
     sessions = [open_session(builder(PRECISION)(checkpoint)) for checkpoint in checkpoints]
     words = min(checkpoint.config.vocab_size for checkpoint in checkpoints)
     reviews = [row_of(length, words) for length in IMDB_QUANTILES]
-    lone = [row_of(LONE, words)]
-    found = np.array(
-        [[(timed(session, reviews), timed(session, lone)) for session in sessions] for _ in range(rounds + 1)]
-    )[1:]
+    calls = {
+        (place, len(rows)): partial(run_rows, session, rows)
+        for place, session in enumerate(sessions)
+        for rows in (reviews, [row_of(LONE, words)])
+    }
+    in_turns(calls, 1, time.perf_counter)
+    found = in_turns(calls, rounds, time.perf_counter)
     return [
         Student(
             checkpoint.folder.name,
             checkpoint.config.num_hidden_layers,
-            *held_out(checkpoint.folder),
-            batch=found[:, place, 0],
-            lone=found[:, place, 1],
+            *scores[place],
+            batch=found[place, len(reviews)],
+            lone=found[place, 1],
         )
         for place, checkpoint in enumerate(checkpoints)
     ]

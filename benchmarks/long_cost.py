@@ -22,6 +22,7 @@ from rich.table import Table
 
 from benchmarks.load.texts import row_of
 from benchmarks.measure.processes import memory_mib
+from benchmarks.measure.turns import in_turns
 from benchmarks.paths import SHIPPED_CHECKPOINT
 from export.checkpoint.reading import load_checkpoint
 from export.graph.running import open_session, run_rows
@@ -55,17 +56,6 @@ class Lanes:
         session = self._free.get()
         run_rows(session, [window])
         self._free.put(session)
-
-
-def timed(calls: dict[Key, Call], rounds: int, clock: Callable[[], float]) -> dict[Key, np.ndarray]:
-    """Seconds [rounds] of each call, by `clock`; the calls take turns."""
-    found: dict[Key, list[float]] = {key: [] for key in calls}
-    for _ in range(rounds):
-        for key, call in calls.items():
-            began = clock()
-            call()
-            found[key].append(clock() - began)
-    return {key: np.array(seconds) for key, seconds in found.items()}
 
 
 def tabulate(
@@ -113,12 +103,12 @@ def measure(model: Any, rows: dict[int, list[int]], windows: Windows, rounds: in
         if length > BASE:
             memory[length] = memory_mib(os.getpid()) - before
     calls: dict[Key, Call] = {(False, length): partial(run_rows, one, [row]) for length, row in rows.items()}
-    timed(calls, 2, time.process_time)
-    processor = timed(calls, rounds, time.process_time)
+    in_turns(calls, 2, time.process_time)
+    processor = in_turns(calls, rounds, time.process_time)
     both: dict[Key, Call] = {(False, length): partial(run_rows, whole, [row]) for length, row in rows.items()}
     both |= {(True, length): partial(lanes.run, windows.cut(row)) for length, row in rows.items()}
-    timed(both, 2, time.perf_counter)
-    return tabulate(processor, timed(both, rounds, time.perf_counter), memory)
+    in_turns(both, 2, time.perf_counter)
+    return tabulate(processor, in_turns(both, rounds, time.perf_counter), memory)
 
 
 if __name__ == "__main__":

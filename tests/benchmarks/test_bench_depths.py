@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -31,7 +32,11 @@ def test_each_student_has_its_score_and_a_deeper_one_is_slower(
     printed = depths.console.export_text()
     # A clock that shows the graph's size: a deeper student's seconds must be its own.
     monkeypatch.setattr(depths, "open_session", lambda model: model)
-    monkeypatch.setattr(depths, "timed", lambda model, rows: len(rows) * len(model.graph.node))
+    ticks = [0]
+    monkeypatch.setattr(depths, "time", SimpleNamespace(perf_counter=lambda: sum(ticks)))
+    monkeypatch.setattr(
+        depths, "run_rows", lambda model, rows: ticks.append(len(rows) * len(model.graph.node))
+    )
     one, six = depths.measure(folders, 3)
     assert (one.layers, one.f1, six.layers, six.f1) == (1, 0.91, 6, 0.93)
     assert one.error == pytest.approx((0.91 * 0.09 / 2000) ** 0.5)
