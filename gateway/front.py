@@ -3,6 +3,7 @@
 Plain ASGI, because Starlette's BaseHTTPMiddleware costs a task and a queue for each request.
 """
 
+import asyncio
 import logging
 import re
 import secrets
@@ -61,7 +62,8 @@ class Front:
             log.exception("request %s failed", request_id, extra={"request_id": request_id})
             await visit.refuse(Problem(500, "Something broke on our side; the log knows the request id."))
         finally:
-            self._record(scope, visit)
+            # In the loop's next round: uvloop sends what was written at the end of this one.
+            asyncio.get_running_loop().call_soon(self._record, scope, visit)
 
     def _limit(self, path: str) -> int:
         settings = self._services.settings

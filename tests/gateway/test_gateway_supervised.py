@@ -23,14 +23,14 @@ LONG = {"texts": ["a good film " * 170] * 160}
 class Service:
     """A launcher with its children."""
 
-    def __init__(self, repository: Path, data: Path) -> None:
+    def __init__(self, repository: Path, data: Path, **environment: str) -> None:
         http, grpc, metrics, gateway = map(str, free_ports("127.0.0.1", 4))
         ports = {"HTTP_PORT": http, "GRPC_PORT": grpc, "METRICS_PORT": metrics, "GATEWAY_PORT": gateway}
         settings = {"GATEWAY": "on", "GATEWAY_DATA": str(data), "ACCESS_LOG": str(data / "access.log")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "serving", "--model-repository", str(repository)],
             cwd=ROOT,
-            env=os.environ | ports | settings | {"PYTHONUNBUFFERED": "1"},
+            env=os.environ | ports | settings | {"PYTHONUNBUFFERED": "1"} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -39,6 +39,7 @@ class Service:
         self.printed = "".join(iter(self.process.stdout.readline, "Ctrl-C stops it.\n"))
         self.children = psutil.Process(self.process.pid).children(recursive=True)
         self.url = f"http://127.0.0.1:{gateway}"
+        self.http_port, self.grpc_port = int(http), int(grpc)
 
     def classify(self, body: object = "A warm film.") -> httpx.Response:
         return httpx.post(f"{self.url}/v1/classify", json=body, timeout=60)
@@ -54,10 +55,15 @@ class Service:
         [found] = [each for each in children if f"{name} " in " ".join(each.cmdline()[:3]) + " "]
         return found
 
+    def ports_of_triton(self) -> set[int]:
+        """Where the gateway has connections to."""
+        connections = self.child("-m gateway").net_connections()
+        return {each.raddr.port for each in connections if each.raddr} & {self.http_port, self.grpc_port}
+
 
 @contextmanager
-def served(repository: Path, data: Path) -> Iterator[Service]:
-    service = Service(repository, data)
+def served(repository: Path, data: Path, **environment: str) -> Iterator[Service]:
+    service = Service(repository, data, **environment)
     try:
         yield service
     finally:
@@ -70,6 +76,7 @@ def test_it_starts_comes_back_and_drains(published_repository: Path, tmp_path: P
     with served(published_repository, tmp_path) as service, ThreadPoolExecutor() as pool:
         assert re.search(rf"^  REST +{service.url}  ", service.printed, re.MULTILINE)
         assert service.classify().json()[0]["label"] in ("negative", "positive")
+        assert service.http_port in service.ports_of_triton()
 
         first = service.child("-m gateway")
         first.kill()
@@ -102,3 +109,9 @@ def test_it_starts_comes_back_and_drains(published_repository: Path, tmp_path: P
         _, alive = psutil.wait_procs(children, timeout=60)
         assert not alive
         assert (tmp_path / "access.log").read_text().count("/v1/classify") >= 4
+
+
+def test_an_empty_address_sends_single_texts_over_grpc(published_repository: Path, tmp_path: Path) -> None:
+    with served(published_repository, tmp_path, TRITON_HTTP_URL="") as service:
+        assert service.classify().status_code == 200
+        assert service.ports_of_triton() == {service.grpc_port}
