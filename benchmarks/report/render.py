@@ -1,5 +1,6 @@
 """Renders report.md and the plots of one machine from its raw samples, and the excerpt of them in docs/."""
 
+import math
 import os
 from pathlib import Path
 
@@ -91,10 +92,12 @@ def _bound(target: Target) -> str:
 
 
 def _value(target: Target) -> str:
-    return f"{cell(target.measured)}{target.unit}"
+    return "-" if math.isnan(target.measured) else f"{cell(target.measured)}{target.unit}"
 
 
 def _verdict(target: Target) -> str:
+    if math.isnan(target.measured):
+        return "**not measured**"
     return "pass" if target.passed else "**miss**"
 
 

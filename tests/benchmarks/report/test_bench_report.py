@@ -135,7 +135,7 @@ def test_a_contestant_that_failed_has_a_row_that_says_why(store) -> None:
     shown = render(store).read_text(encoding="utf-8")
     assert "| padded ONNX on Triton (failed: 16 clients, round 1: it answered 500) | - | - |" in shown
     assert "| `layers24.load` | padded | 16 clients, round 1: it answered 500 |" in shown
-    assert "| at least 3x | -x | **miss** | not measured |" in shown
+    assert "| at least 3x | - | **not measured** | not measured |" in shown
 
 
 def test_the_limits_stand_beside_the_instruction_set(store) -> None:
