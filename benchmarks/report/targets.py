@@ -22,6 +22,11 @@ class Target:
     unit: str = "x"
 
     @property
+    def known(self) -> bool:
+        """Whether there is a figure."""
+        return not math.isnan(self.measured)
+
+    @property
     def passed(self) -> bool:
         """Whether the bound is kept."""
         return self.measured <= self.bound if self.at_most else self.measured >= self.bound
