@@ -108,6 +108,20 @@ def report(results: ResultsOption = None) -> None:
         )
 
 
+@app.command("compare-runs")
+def compare_runs(
+    first: Annotated[Path, typer.Argument(help="Folder of the first run's raw.json.")],
+    second: Annotated[Path, typer.Argument(help="Folder of the second run's.")],
+) -> None:
+    """Print the figures of two whole runs side by side, as Markdown; what swings by over 15% is marked."""
+    with one_line_errors():
+        from benchmarks.report.figures import Figures
+        from benchmarks.report.two_runs import two_runs
+        from benchmarks.run.store import Store
+
+        typer.echo(two_runs(*(Figures(Store(each).load()) for each in (first, second))), nl=False)
+
+
 @app.command("fetch-perf-analyzer")
 def fetch_perf_analyzer() -> None:
     """Download the real perf_analyzer into .cache/, unless it is there."""

@@ -1,31 +1,30 @@
 """The ways to run 8-bit products that int8 was chosen from: `python -m benchmarks.int8_rivals [--layers 24]`.
 
 Every rival writes the same folded graph through a `Precision` of its own; all run in turn on the same tokens.
-OpenVINO takes part where ONNX Runtime has it (`pip install onnxruntime-openvino`, in its own environment).
+OpenVINO takes part where it is installed (`pip install openvino==2026.4.1`).
 """
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Any, Protocol
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from onnxruntime import get_available_providers
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.rivals.openvino_encoder import OPENVINO, Encoder, open_session
+from benchmarks.rivals.openvino_encoder import Encoder
 from export.checkpoint.reading import Checkpoint, load_checkpoint
 from export.graph.algebra import Linear
 from export.graph.assembly import Precision, build_graph
 from export.graph.builder import CONTRIB, GraphBuilder
 from export.graph.folding import fold
-from export.graph.running import row_inputs
+from export.graph.running import open_session, row_inputs
 from export.precision.int8 import Int8, Int8Options, build_int8, quantized_parts
 from export.precision.int8_weights import quantize_weight
 
@@ -201,10 +200,12 @@ def contestants(checkpoint: Checkpoint, threads: int) -> dict[str, Callable[[], 
         "dynamic, DynamicQuantizeMatMul": writer(Dynamic()),
         "weights only, MatMulNBits": writer(WeightsOnly()),
     }
-    if OPENVINO in get_available_providers():
+    if find_spec("openvino"):
         fp32 = build_graph(checkpoint, folded, Precision())
+        codes = build_graph(checkpoint, parts[0], QuantizeDequantize(*parts[1:]))
         found["OpenVINO, bf16"] = lambda: Encoder(fp32, threads, "bf16")
         found["OpenVINO, fp32"] = lambda: Encoder(fp32, threads, "f32")
+        found["OpenVINO, QDQ"] = lambda: Encoder(codes, threads, "f32")
     return found
 
 
@@ -212,18 +213,25 @@ def measure(
     sessions: dict[str, Session], lengths: list[int], rounds: int, clock: Callable[[], float]
 ) -> dict[str, str]:
     """Median time by name, and the median of its ratios to fp32's in the same round."""
+    measured = times(sessions, lengths, rounds, clock)
+    return {
+        name: f"{np.median(each) * 1e3:.1f} ms, {np.median(measured['fp32'] / each):.2f}x"
+        for name, each in measured.items()
+    }
+
+
+def times(
+    sessions: Mapping[str, Session], lengths: list[int], rounds: int, clock: Callable[[], float]
+) -> dict[str, NDArray[np.float64]]:
+    """Seconds of every round by name, on rows of these lengths. The contestants run in turn, once before."""
     feed = row_inputs([np.arange(length) % 1000 + 1000 for length in lengths])
-    times: dict[str, list[float]] = {name: [] for name in sessions}
+    found: dict[str, list[float]] = {name: [] for name in sessions}
     for _ in range(rounds + 1):
         for name, session in sessions.items():
             started = clock()
             session.run(["logits"], feed)
-            times[name].append(clock() - started)
-    base = np.array(times["fp32"][1:])
-    return {
-        name: f"{median(each[1:]) * 1e3:.1f} ms, {np.median(base / np.array(each[1:])):.2f}x"
-        for name, each in times.items()
-    }
+            found[name].append(clock() - started)
+    return {name: np.array(each[1:]) for name, each in found.items()}
 
 
 if __name__ == "__main__":

@@ -46,15 +46,19 @@ def describe() -> dict[str, Any]:
 def instruction_set(vectors: Sequence[str]) -> str:
     """What the vector instructions mean for each precision, in a line."""
     widest = "AVX-512" if "avx512f" in vectors else "AVX2" if "avx2" in vectors else "no AVX2"
-    vnni = any("vnni" in each or each == "amx_int8" for each in vectors)
     bf16 = any("bf16" in each for each in vectors)
     return ", ".join(
         [
             widest,
-            "int8 with VNNI" if vnni else "int8 without VNNI (products in 16-bit steps)",
+            "int8 with VNNI" if has_vnni(vectors) else "int8 without VNNI (products in 16-bit steps)",
             "bf16 in hardware" if bf16 else "bf16 emulated in fp32",
         ]
     )
+
+
+def has_vnni(vectors: Sequence[str]) -> bool:
+    """Whether four 8-bit products are summed in one step, without a stop at 16 bits."""
+    return any("vnni" in each or each == "amx_int8" for each in vectors)
 
 
 def slug(machine: dict[str, Any]) -> str:

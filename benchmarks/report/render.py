@@ -83,7 +83,7 @@ def targets_table(figures: Figures) -> str:
         for target in all_targets(figures)
     ]
     rows += [[each.name, "-", _value(each), "no target", each.detail] for each in beyond_targets(figures)]
-    return table(["target (24 layers, IMDB's lengths)", "wanted", "measured", "", "from"], rows)
+    return table(["target (24 layers unless named, IMDB's lengths)", "wanted", "measured", "", "from"], rows)
 
 
 def _bound(target: Target) -> str:

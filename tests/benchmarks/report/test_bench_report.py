@@ -10,6 +10,7 @@ from benchmarks.report.load_tables import shares_of_limit
 from benchmarks.report.markdown import cell, table
 from benchmarks.report.render import BEGIN, END, limits_line, refresh_page, render
 from benchmarks.report.targets import all_targets
+from benchmarks.report.two_runs import two_runs
 from benchmarks.run.store import Store
 from benchmarks.servers import contestants as names
 
@@ -99,9 +100,20 @@ def store(tmp_path) -> Store:
 
 
 def test_targets_are_ratios_of_the_right_contestants(store) -> None:
-    measured = [target.measured for target in all_targets(Figures(store))]
-    assert measured == pytest.approx([0.04 / 0.15, 20 / 5, 20 / 6, 9 / 6, 4.0])
-    assert [target.passed for target in all_targets(Figures(store))] == [True, True, True, False, True]
+    store.put("shipped.load", [window(key, 1, 3.0, each) for key, (_, each) in SPEEDS.items()])
+    targets = all_targets(Figures(store))
+    wanted = [0.04 / 0.15, 0.04 / 0.15, 20 / 5, 20 / 6, 9 / 6, 4.0, 20 / 9]
+    assert [target.measured for target in targets] == pytest.approx(wanted)
+    assert [target.passed for target in targets] == [True, True, True, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "bounds"),
+    [(["avx2"], [0.4, 1 / 3, 2.5, 3, 1.6, 10, 1.6]), (["avx2", "avx_vnni"], [1 / 3, 1 / 3, 4, 3, 1.6, 10])],
+)
+def test_a_processor_without_vnni_has_its_own_targets(store, vectors, bounds) -> None:
+    store.describe_run(machine=MACHINE | {"vector_instructions": vectors})
+    assert [target.bound for target in all_targets(Figures(store))] == bounds
 
 
 def test_what_was_not_measured_is_no_pass(tmp_path) -> None:
@@ -143,6 +155,18 @@ def test_the_limits_stand_beside_the_instruction_set(store) -> None:
         "AVX2, int8 without VNNI (products in 16-bit steps), bf16 emulated in fp32. "
         "Limits of products, measured: fp32 100 GFLOP/s, bf16 200 GFLOP/s, int8 400 GOP/s."
     )
+
+
+def test_two_runs_mark_what_swings(store, tmp_path) -> None:
+    second = Store(tmp_path / "second")
+    second.data = json.loads(json.dumps(store.data))
+    changed = {names.SENTIMENT: 1.14, names.SENTIMENT_FAST: 0.8}
+    for row in second.data["sections"]["layers24.load"]:
+        row["reviews_per_second"] *= changed.get(row["contestant"], 1.0)
+    shown = two_runs(Figures(store), Figures(second))
+    assert "| sentiment (fp32) | 120 | 120 | 0% | 9 | 10.3 | 14% |" in shown
+    assert "| sentiment_fast (int8) | 40 | 40 | 0% | 20 | 16 | 25% * |" in shown
+    assert "`sentiment_fast` / the Flask app's best | 4x | 3.2x | 25% * |" in shown
 
 
 def test_flask_table_compares_medians_and_quotes_the_published_row(store) -> None:

@@ -38,6 +38,7 @@ def write_repository(folder: Path) -> Path:
     write_kinds(folder / "kinds")
     write_lookup(folder / "lookup")
     write_bare(folder / "bare")
+    write_tiny(folder / "tiny")
     write_wrong_type(folder / "wrong_type")
     return folder
 
@@ -105,6 +106,32 @@ def write_bare(folder: Path) -> None:
     nodes = [helper.make_node("Neg", ["x"], ["y"])]
     ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 3])] for name in ("x", "y")]
     _write(folder, nodes, *ends, config=[])
+
+
+def write_tiny(folder: Path) -> None:
+    """Multiplies by 1e-30. Rows of one number each, which may share runs."""
+    nodes = [helper.make_node("Mul", ["x", "factor"], ["products"])]
+    nodes.append(helper.make_node("Reshape", ["products", "column"], ["y"]))
+    constants = {"factor": np.float32(1e-30), "column": np.array([-1, 1])}
+    inputs = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, [None]),
+        helper.make_tensor_value_info("lengths", TensorProto.INT32, [None]),
+    ]
+    config = [
+        "max_batch_size: 8",
+        f"input [ {_tensor('x', 'FP32', 'allow_ragged_batch: true')} ]",
+        f"output [ {_tensor('y', 'FP32', dims=1)} ]",
+        'batch_input { kind: BATCH_ITEM_SHAPE_FLATTEN target_name: "lengths" data_type: TYPE_INT32'
+        ' source_input: "x" }',
+    ]
+    _write(
+        folder,
+        nodes,
+        inputs,
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
+        {name: np.asarray(value) for name, value in constants.items()},
+        config,
+    )
 
 
 def write_wrong_type(folder: Path) -> None:

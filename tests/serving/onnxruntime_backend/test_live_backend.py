@@ -14,7 +14,7 @@ from serving.launcher import TritonServer
 from tests.serving.onnxruntime_backend.small_models import KINDS, TYPES, write_repository
 from tests.waiting import until
 
-LOADED = ("identity", "kinds", "lookup", "bare")
+LOADED = ("identity", "kinds", "lookup", "bare", "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,13 @@ def lookup(server: TritonServer, index: int) -> int | str:
         return int(infer(server, "lookup", index=np.array([[index]]))["square"][0, 0])
     except InferenceServerException as error:
         return error.message()
+
+
+@pytest.mark.parametrize("rows", [1, 4], ids=["in the caller's thread", "in the runner's threads"])
+def test_numbers_too_small_for_a_processors_fast_path_are_zero(backend: TritonServer, rows: int) -> None:
+    smallest, normal = (np.full((rows, 1), value, np.float32) for value in (1e-10, 1.0))
+    assert infer(backend, "tiny", x=smallest)["y"].tolist() == [[0.0]] * rows
+    np.testing.assert_allclose(infer(backend, "tiny", x=normal)["y"], np.full((rows, 1), 1e-30), rtol=1e-6)
 
 
 def test_each_instance_has_its_own_process(backend: TritonServer) -> None:
