@@ -10,6 +10,8 @@ from export.graph.running import open_session, run_rows
 ROWS = [list(range(5, 45)), list(range(105, 145)), list(range(205, 245))]
 # Its scores have a made-up scale: it is timed only.
 TIMED_ONLY = "attention's scores in 8 bits"
+# Codes of 8 bits are coarse for a random model; the others may differ by rounding only.
+COARSE = "residual sums in 8 bits (QLinearAdd)"
 
 
 def test_every_try_computes_the_classifier_for_rows_of_one_length(tiny_checkpoint) -> None:
@@ -18,7 +20,8 @@ def test_every_try_computes_the_classifier_for_rows_of_one_length(tiny_checkpoin
     wanted = found[PUBLISHED]
     assert len(found) == 5
     for name in found.keys() - {TIMED_ONLY}:
-        assert np.abs(found[name] - wanted).mean() < 0.1 * np.abs(wanted).mean(), name
+        allowed = 0.3 if name == COARSE else 1e-3
+        assert np.abs(found[name] - wanted).mean() < allowed * np.abs(wanted).mean(), name
     assert np.isfinite(found[TIMED_ONLY]).all()
 
 
