@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.rivals.openvino_encoder import Encoder
+from benchmarks.rivals.openvino_encoder import Encoder, open_session
 from export.checkpoint.reading import Checkpoint, load_checkpoint
 from export.graph.algebra import Linear
 from export.graph.assembly import Precision, build_graph
 from export.graph.builder import CONTRIB, GraphBuilder
 from export.graph.folding import fold
-from export.graph.running import open_session, row_inputs
+from export.graph.running import row_inputs
 from export.precision.int8 import Int8, Int8Options, build_int8, quantized_parts
 from export.precision.int8_weights import quantize_weight
 
@@ -136,6 +136,11 @@ class QuantizeDequantize(Int8):
         return g.node("Gemm", decoded, weight, addend, name=name)
 
 
+def made_up_rows(lengths: list[int]) -> dict[str, NDArray[Any]]:
+    """The graph's inputs for rows of these lengths; what their ids are does not matter."""
+    return row_inputs([np.arange(length) % 1000 + 1000 for length in lengths])
+
+
 def deepened(checkpoint: Checkpoint, layers: int) -> Checkpoint:
     """The checkpoint's layers repeated to a depth of `layers`: for timing, its answers mean nothing."""
     own = checkpoint.config.num_hidden_layers
@@ -224,7 +229,7 @@ def times(
     sessions: Mapping[str, Session], lengths: list[int], rounds: int, clock: Callable[[], float]
 ) -> dict[str, NDArray[np.float64]]:
     """Seconds of every round by name, on rows of these lengths. The contestants run in turn, once before."""
-    feed = row_inputs([np.arange(length) % 1000 + 1000 for length in lengths])
+    feed = made_up_rows(lengths)
     found: dict[str, list[float]] = {name: [] for name in sessions}
     for _ in range(rounds + 1):
         for name, session in sessions.items():

@@ -5,24 +5,23 @@ Each is measured alone against the graph that is published, in turn, on rows of 
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.int8_rivals import deepened, times
-from benchmarks.rivals.openvino_encoder import with_plain_attention
+from benchmarks.rivals.openvino_encoder import open_session, with_nodes, with_plain_attention
 from export.checkpoint.reading import Checkpoint, load_checkpoint
 from export.graph.algebra import Linear
 from export.graph.assembly import KEY, QUERY, VALUE, build_graph
 from export.graph.builder import CONTRIB, GraphBuilder
-from export.graph.running import open_session
 from export.precision.int8 import Int8, Int8Options, build_int8, quantized_parts
 
 PUBLISHED = "published"
@@ -74,7 +73,7 @@ def tries(checkpoint: Checkpoint) -> dict[str, ModelProto]:
 
 def without_mask(model: ModelProto) -> ModelProto:
     """No lengths for attention: ONNX Runtime takes its flash kernel."""
-    return _with_nodes(model, map(_unmasked, model.graph.node))
+    return with_nodes(model, map(_unmasked, model.graph.node), {})
 
 
 def _unmasked(node: NodeProto) -> NodeProto:
@@ -91,22 +90,21 @@ def without_gathers(model: ModelProto) -> ModelProto:
     numbers = {"width": [-1], "axes": [0], "stop": [2**31 - 1], "step": [4]}
     numbers |= {part: [start] for part, start in PARTS.items()}
     constants = {f"tries/{name}": np.array(value) for name, value in numbers.items()}
-    return _with_nodes(model, _sliced(model), constants)
+    return with_nodes(model, _sliced(model), constants)
 
 
 def _sliced(model: ModelProto) -> Iterator[NodeProto]:
-    written = False
     for node in model.graph.node:
         layer, _, part = node.output[0].partition(".")
-        if node.op_type != "Gather" or not re.fullmatch(r"layer\d+", layer):
+        if node.output[0] == "packed/gather":
+            yield node
+            yield helper.make_node("Shape", ["packed/gather"], ["tries/grid"])
+            yield helper.make_node("Concat", ["tries/grid", "tries/width"], ["tries/shape"], axis=0)
+        elif node.op_type != "Gather" or not re.fullmatch(r"layer\d+", layer):
             yield node
         elif part == "context":
             yield helper.make_node("Identity", node.input[:1], node.output)
         elif part in PARTS and node.input[1].startswith("packed/part"):
-            if not written:
-                yield helper.make_node("Shape", ["packed/gather"], ["tries/grid"])
-                yield helper.make_node("Concat", ["tries/grid", "tries/width"], ["tries/shape"], axis=0)
-                written = True
             bounds = [f"tries/{name}" for name in (part, "stop", "axes", "step")]
             yield helper.make_node("Slice", [node.input[0], *bounds], [f"{node.output[0]}.sliced"])
             yield helper.make_node("Reshape", [f"{node.output[0]}.sliced", "tries/shape"], node.output)
@@ -122,7 +120,7 @@ def with_integer_scores(model: ModelProto) -> ModelProto:
         "tries/zero": np.uint8(128),
         "tries/none": np.int8(0),
     }
-    return _with_nodes(plain, _integer(plain), constants)
+    return with_nodes(plain, _integer(plain), constants)
 
 
 def _integer(model: ModelProto) -> Iterator[NodeProto]:
@@ -137,18 +135,6 @@ def _integer(model: ModelProto) -> Iterator[NodeProto]:
             yield helper.make_node("Identity", node.input[:1], node.output)
         else:
             yield node
-
-
-def _with_nodes(
-    model: ModelProto, nodes: Iterator[NodeProto], constants: Mapping[str, Any] | None = None
-) -> ModelProto:
-    changed = ModelProto()
-    changed.CopyFrom(model)
-    del changed.graph.node[:]
-    changed.graph.node.extend(nodes)
-    added = (numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items())
-    changed.graph.initializer.extend(added)
-    return changed
 
 
 def main(

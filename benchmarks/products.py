@@ -12,17 +12,15 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from onnx import ModelProto
 from onnxruntime import InferenceSession, SessionOptions
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.int8_rivals import deepened
+from benchmarks.int8_rivals import deepened, made_up_rows
 from benchmarks.measure.peak import best_peak, measure_peaks
 from export.checkpoint.reading import load_checkpoint
-from export.graph.running import row_inputs
 from export.precision.fp32 import build_fp32
 from export.precision.int8 import build_int8
 
@@ -64,7 +62,7 @@ def main(
 
 def profile(model: ModelProto, lengths: list[int], runs: int) -> list[Event]:
     """ONNX Runtime's events of the nodes of so many runs, those for warming left out."""
-    feed = row_inputs([np.arange(length) % 1000 + 1000 for length in lengths])
+    feed = made_up_rows(lengths)
     with tempfile.TemporaryDirectory() as folder:
         options = SessionOptions()
         options.intra_op_num_threads = 1

@@ -1,13 +1,14 @@
 """OpenVINO's own runtime on the encoder of the exported graph, as a rival of int8."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession, SessionOptions
 
-from export.graph.running import open_session, with_outputs
+from export.graph.running import with_outputs
 
 RANKS: dict[str, list[str | int]] = {
     "packed/ids": ["n", 3],
@@ -67,22 +68,29 @@ def _keep_reachable(model: ModelProto, given: set[str]) -> None:
 
 def with_plain_attention(model: ModelProto) -> ModelProto:
     """Attention in standard operators: OpenVINO would split the graph at any other."""
-    plain = ModelProto()
-    plain.CopyFrom(model)
-    del plain.graph.node[:]
+    nodes: list[NodeProto] = []
     constants: dict[str, Any] = {"plain/least": np.float32(-1e9), "plain/step": np.int64(1)}
     constants |= {"plain/start": np.int64(0), "plain/axes": np.array([1, 2, 3]), "plain/axis": np.array(1)}
     constants["plain/join"] = np.array([0, 0, -1])
     for node in model.graph.node:
         if node.op_type != "MultiHeadAttention":
-            plain.graph.node.append(node)
+            nodes.append(node)
             continue
         settings = {each.name: helper.get_attribute_value(each) for each in node.attribute}
         constants[f"{node.name}/split"] = np.array([0, 0, settings["num_heads"], -1])
         constants[f"{node.name}/scale"] = np.float32(settings["scale"])
-        plain.graph.node.extend(_attention(node))
-    plain.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items())
-    return plain
+        nodes.extend(_attention(node))
+    return with_nodes(model, nodes, constants)
+
+
+def with_nodes(model: ModelProto, nodes: Iterable[NodeProto], constants: Mapping[str, Any]) -> ModelProto:
+    """A copy of `model` with other nodes, and these initializers beside its own."""
+    changed = ModelProto()
+    changed.CopyFrom(model)
+    del changed.graph.node[:]
+    changed.graph.node.extend(nodes)
+    changed.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items())
+    return changed
 
 
 def _attention(node: NodeProto) -> Iterator[NodeProto]:
@@ -114,3 +122,12 @@ def _attention(node: NodeProto) -> Iterator[NodeProto]:
     yield step("MatMul", "/weights", "/v", name="context4")
     yield step("Transpose", "/context4", name="context", perm=[0, 2, 1, 3])
     yield helper.make_node("Reshape", [f"{own}/context", "plain/join"], list(node.output))
+
+
+def open_session(model: ModelProto, threads: int) -> InferenceSession:
+    """A session whose threads sleep between runs, so that they do not disturb the next contestant."""
+    options = SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
