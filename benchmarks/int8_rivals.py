@@ -4,39 +4,29 @@ Every rival writes the same folded graph through a `Precision` of its own; all r
 OpenVINO takes part where it is installed (`pip install openvino==2026.4.1`).
 """
 
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.rivals.graphs_in_turn import Session, deepened, times
 from benchmarks.rivals.openvino_encoder import Encoder, open_session
 from export.checkpoint.reading import Checkpoint, load_checkpoint
 from export.graph.algebra import Linear
 from export.graph.assembly import Precision, build_graph
 from export.graph.builder import CONTRIB, GraphBuilder
 from export.graph.folding import fold
-from export.graph.running import row_inputs
 from export.precision.int8 import Int8, Int8Options, build_int8, quantized_parts
 from export.precision.int8_weights import quantize_weight
 
 SHAPES = {"8 x 128 tokens": [128] * 8, "1 x 285 tokens": [285]}
 BLOCK = 128
-
-
-class Session(Protocol):
-    """What is asked of a contestant."""
-
-    def run(self, names: list[str], feed: dict[str, NDArray[Any]]) -> Any:
-        """Values of the outputs `names`."""
 
 
 class Dynamic(Precision):
@@ -136,32 +126,6 @@ class QuantizeDequantize(Int8):
         return g.node("Gemm", decoded, weight, addend, name=name)
 
 
-def made_up_rows(lengths: list[int]) -> dict[str, NDArray[Any]]:
-    """The graph's inputs for rows of these lengths; what their ids are does not matter."""
-    return row_inputs([np.arange(length) % 1000 + 1000 for length in lengths])
-
-
-def deepened(checkpoint: Checkpoint, layers: int) -> Checkpoint:
-    """The checkpoint's layers repeated to a depth of `layers`: for timing, its answers mean nothing."""
-    own = checkpoint.config.num_hidden_layers
-    return replace(
-        checkpoint,
-        config=replace(checkpoint.config, num_hidden_layers=layers),
-        weights=dict(_repeat(checkpoint.weights, own, layers)),
-        ranges=dict(_repeat(checkpoint.ranges, own, layers)),
-    )
-
-
-def _repeat(arrays, own: int, layers: int) -> Iterator[tuple[str, NDArray[np.float32]]]:  # type: ignore[no-untyped-def]
-    for name, array in arrays.items():
-        number = re.search(r"(?<=encoder\.layer\.)\d+", name)
-        if number is None:
-            yield name, array
-            continue
-        for layer in range(int(number[0]), layers, own):
-            yield f"{name[: number.start()]}{layer}{name[number.end() :]}", array
-
-
 def main(
     checkpoint: Annotated[Path, typer.Option(help="Its layers are repeated.")] = Path(
         "checkpoints/mobilebert-imdb"
@@ -223,20 +187,6 @@ def measure(
         name: f"{np.median(each) * 1e3:.1f} ms, {np.median(measured['fp32'] / each):.2f}x"
         for name, each in measured.items()
     }
-
-
-def times(
-    sessions: Mapping[str, Session], lengths: list[int], rounds: int, clock: Callable[[], float]
-) -> dict[str, NDArray[np.float64]]:
-    """Seconds of every round by name, on rows of these lengths. The contestants run in turn, once before."""
-    feed = made_up_rows(lengths)
-    found: dict[str, list[float]] = {name: [] for name in sessions}
-    for _ in range(rounds + 1):
-        for name, session in sessions.items():
-            started = clock()
-            session.run(["logits"], feed)
-            found[name].append(clock() - started)
-    return {name: np.array(each[1:]) for name, each in found.items()}
 
 
 if __name__ == "__main__":

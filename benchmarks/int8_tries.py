@@ -16,7 +16,7 @@ from onnx import ModelProto, NodeProto, helper
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.int8_rivals import deepened, times
+from benchmarks.rivals.graphs_in_turn import deepened, times
 from benchmarks.rivals.openvino_encoder import open_session, with_nodes, with_plain_attention
 from export.checkpoint.reading import Checkpoint, load_checkpoint
 from export.graph.algebra import Linear

@@ -18,8 +18,8 @@ from onnxruntime import InferenceSession, SessionOptions
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.int8_rivals import deepened, made_up_rows
 from benchmarks.measure.peak import best_peak, measure_peaks
+from benchmarks.rivals.graphs_in_turn import deepened, made_up_rows
 from export.checkpoint.reading import load_checkpoint
 from export.precision.fp32 import build_fp32
 from export.precision.int8 import build_int8

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.int8_rivals import contestants, deepened
+from benchmarks.int8_rivals import contestants
+from benchmarks.rivals.graphs_in_turn import deepened
 from benchmarks.rivals.openvino_encoder import Encoder
 from export.checkpoint.reading import load_checkpoint
 from export.graph.running import open_session, run_rows
