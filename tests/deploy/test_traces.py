@@ -1,7 +1,13 @@
-"""One trace from a caller through gateway, ensemble and models, as a collector receives it."""
+"""One trace from a caller through gateway, ensemble and models, as a collector receives it.
+
+Over gRPC, Triton (2.73 and before) reads a `traceparent` past its end. Where the next byte of memory is not
+0, it refuses the context and traces nothing. That happens to about 2 requests of 100. The place is
+`GrpcServerCarrier::Get` in its `grpc/infer_handler.h`; opentelemetry-cpp mended the same lines by pull
+request 3304. So a test over gRPC sends several requests, and one of them must be traced. Over HTTP each must.
+"""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +24,7 @@ from tests.waiting import until
 
 SECRET = "unmistakable words of a customer"
 CALLER = "b7ad6b7169203331"  # the caller's own span
+SENT = {"http": 1, "grpc": 5}  # requests, so that Triton traces one
 # Triton's spans of a model that our backend runs: `compute` is the way into the queue.
 MODEL = {"mobilebert_tokenizer": ["compute"], "mobilebert_fp32": ["compute", "queue", "run"]}
 
@@ -40,7 +47,11 @@ def traced(published_repository: Path, collector: Received) -> Iterator[TritonSe
 
 @pytest.fixture(scope="module")
 def gateway(traced: TritonServer, collector: Received, tmp_path_factory) -> Iterator[Gateway]:
-    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    settings = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "TRITON_HTTP_URL": traced.http_url,
+    }
     data = str(tmp_path_factory.mktemp("gateway"))
     with gateway_process(traced.grpc_url, GATEWAY_DATA=data, **settings) as running:
         yield running
@@ -58,8 +69,19 @@ def the_one(collector: Received, trace: str, name: str) -> Span:
 
 
 def wait_for(collector: Received, trace: str, count: int) -> None:
-    until(lambda: len(collector.of(trace)) >= count)
+    wait_for_one(collector, [trace], count)
+
+
+def wait_for_one(collector: Received, traces: Sequence[str], count: int) -> str:
+    """The first of these traces that has so many spans."""
+
+    def whole() -> list[str]:
+        return [trace for trace in traces if len(collector.of(trace)) >= count]
+
+    until(whole)
+    trace = whole()[0]
     assert len(collector.of(trace)) == count, [span.name for span in collector.of(trace)]
+    return trace
 
 
 def check_tree_of_triton(collector: Received, request: Span) -> None:
@@ -110,11 +132,12 @@ def test_the_page_asks_for_a_trace_where_its_address_says_so(collector: Received
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_a_request_of_the_sdk_is_one_trace(collector: Received, traced: TritonServer, protocol: str) -> None:
-    trace, traceparent = context()
+    contexts = [context() for _ in range(SENT[protocol])]
     url = traced.http_url if protocol == "http" else traced.grpc_url
     with SentimentClient(url, protocol) as client:
-        client.classify_one(SECRET, traceparent)
-        wait_for(collector, trace, 8)
+        for _, traceparent in contexts:
+            client.classify_one(SECRET, traceparent)
+        trace = wait_for_one(collector, [trace for trace, _ in contexts], 8)
         request = the_one(collector, trace, "InferRequest")
         assert request.parent == CALLER
         check_tree_of_triton(collector, request)
@@ -160,7 +183,17 @@ def test_a_share_of_requests_is_traced_from_the_gateway_on(
         "TRACE_SHARE": "1",
     }
     with gateway_process(traced.grpc_url, GATEWAY_DATA=str(tmp_path), **settings) as running:
-        assert running.client.post("/v1/classify", json={"text": SECRET}).status_code == 200
-        trace = running.logged('"trace_id"')["trace_id"]
-        wait_for(collector, trace, 9)
-    assert the_one(collector, trace, "POST /v1/classify").parent == ""
+        traces = []
+        for number in range(SENT["grpc"]):
+            headers = {"X-Request-ID": f"share-{number}"}
+            answer = running.client.post("/v1/classify", json={"text": SECRET}, headers=headers)
+            assert answer.status_code == 200
+            traces.append(running.logged(f'"share-{number}"')["trace_id"])
+        whole = wait_for_one(collector, traces, 9)
+        until(lambda: all(the_root(collector, trace) for trace in traces))
+    check_tree_of_triton(collector, *collector.children(the_one(collector, whole, "POST /v1/classify")))
+
+
+def the_root(collector: Received, trace: str) -> bool:
+    """Whether the gateway's span is there; it has no parent."""
+    return [span.parent for span in collector.of(trace) if span.name == "POST /v1/classify"] == [""]
