@@ -42,11 +42,6 @@ class Calls:
         finally:
             self.end()
 
-    @property
-    def may_begin(self) -> bool:
-        """Whether no fork is waiting or under way."""
-        return not self._gate.locked()
-
     def hold(self) -> None:
         """Lets no call begin, and waits until those in flight have ended, PATIENCE at most."""
         self._gate.acquire()

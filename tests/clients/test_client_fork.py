@@ -130,7 +130,7 @@ def test_fork_waits_for_calls_and_calls_wait_for_the_fork():
     calls.begin()
     fork = threading.Thread(target=lambda: (calls.hold(), order.append("fork"), calls.go_on()))
     fork.start()
-    while calls.may_begin:
+    while not calls._gate.locked():
         time.sleep(0.001)
     late = threading.Thread(target=lambda: (calls.begin(), order.append("late call")))
     late.start()
@@ -148,7 +148,7 @@ def test_fork_does_not_wait_for_ever_for_a_call(monkeypatch):
     calls.begin()
     calls.hold()
     calls.go_on()
-    assert calls.may_begin
+    assert not calls._gate.locked()
 
 
 def test_fork_while_another_thread_starts_the_loop(fake, protocol):
