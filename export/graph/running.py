@@ -10,7 +10,7 @@ from onnxruntime import InferenceSession, SessionOptions
 from tokenizers import Tokenizer
 
 from export.checkpoint.reading import Checkpoint
-from export.errors import ParityError
+from export.errors import CheckpointError
 from export.graph.packing import INPUT_IDS, ITEM_LENGTHS
 from export.graph.windows import Windows
 
@@ -21,12 +21,12 @@ def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     """The checkpoint's tokenizer, cutting texts where the graph does (see `windows`), never padding.
 
     Raises:
-        ParityError: tokenizer.json is damaged.
+        CheckpointError: tokenizer.json is damaged.
     """
     try:
         tokenizer = Tokenizer.from_buffer(checkpoint.tokenizer_json)
     except Exception as error:  # `tokenizers` raises nothing more specific
-        raise ParityError(
+        raise CheckpointError(
             f"{checkpoint.folder}: tokenizer.json cannot be read ({error}); save it again"
         ) from error
     tokenizer.no_padding()
