@@ -152,7 +152,7 @@ def engines(
 
 def _nodes(count: int, source: Path, output: Path, repository: Path) -> list[str]:
     line = command(source, output, repository, "--unit-rows", "250", "--engine", "ray")
-    return [str(SERVER_PYTHON), "-m", "tests.bulk.on_ray", str(count), "--", *line[3:]]
+    return [str(SERVER_PYTHON), "-m", "benchmarks.bulk.on_ray", str(count), "--", *line[3:]]
 
 
 @app.command()

@@ -70,7 +70,7 @@ def test_nodes_and_drivers_that_are_killed_again_and_again(
     arguments = command(published_repository, source, "--output", tmp_path / "out", *ON_RAY)[3:]
     for kill_driver in (True, False):
         pauses = [str(chance.uniform(3, 8)) for _ in range(KILLS)]
-        line = [str(SERVER_PYTHON), "-m", "tests.bulk.on_ray", "2", *pauses, "--", *arguments]
+        line = [str(SERVER_PYTHON), "-m", "benchmarks.bulk.on_ray", "2", *pauses, "--", *arguments]
         cluster = subprocess.Popen(
             line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

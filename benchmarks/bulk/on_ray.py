@@ -1,6 +1,6 @@
 """Ray with several nodes on this machine: run by the server's Python, which has Ray.
 
-    python -m tests.bulk.on_ray NODES SECONDS... -- ARGUMENTS of `python -m bulk`
+    python -m benchmarks.bulk.on_ray NODES SECONDS... -- ARGUMENTS of `python -m bulk`
 
 Starts a head without cores and NODES nodes of one core, and the command on them; after each of SECONDS a node
 other than the head is killed and another takes its place. Ends with the command's exit code.
