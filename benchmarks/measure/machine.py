@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from benchmarks.measure.hidden import is_hidden, without_hidden
+
 VECTOR_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime", "tritonclient", "numpy", "flask", "gunicorn")
 
@@ -30,12 +32,15 @@ def describe() -> dict[str, Any]:
     """Processor, vector instructions, cores, memory (GiB), system and library versions."""
     fields = cpu_fields(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     flags = set(fields.get("flags", "").split())
+    cpu, vectors = fields.get("model name", platform.machine()), [flag for flag in VECTOR_FLAGS if flag in flags]
+    if is_hidden():
+        cpu, vectors = f"{cpu}, AVX-512 and VNNI hidden", without_hidden(vectors)
     return {
-        "cpu": fields.get("model name", platform.machine()),
+        "cpu": cpu,
         "cpu_family": fields.get("cpu family", "?"),
         "cpu_model": fields.get("model", "?"),
         "cores": usable_cores(),
-        "vector_instructions": [flag for flag in VECTOR_FLAGS if flag in flags],
+        "vector_instructions": vectors,
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.release().split('-')[0]}, {'-'.join(platform.libc_ver())}",
         "python": platform.python_version(),
