@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.errors import one_line_errors
 from benchmarks.load.texts import read_texts
 from benchmarks.measure.processes import memory_mib
 from benchmarks.measure.summary import percentile
@@ -83,6 +84,7 @@ async def online(url: str, texts: Sequence[str], rate: float, seconds: float, se
     return latencies
 
 
+@one_line_errors("interrupted")
 def main(
     repository: Annotated[Path, typer.Option(help="The exported models.")] = ROOT / "model_repository",
     texts: Annotated[int, typer.Option(help="Of the task.")] = 1_000_000,

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from tritonclient.utils import InferenceServerException
 
+from benchmarks.errors import one_line_errors
 from benchmarks.measure.processes import memory_mib
 from benchmarks.paths import SHIPPED_CHECKPOINT
 from benchmarks.soak.callers import Http, all_callers
@@ -144,6 +145,7 @@ def tables(tally: Tally, course: Course) -> Iterator[Table]:
     yield table
 
 
+@one_line_errors("interrupted")
 def main(
     requests: Annotated[int, typer.Option(min=1, help="Questions, each of 1 to 8 texts.")] = 1_000_000,
     fault_every: Annotated[float, typer.Option(min=1, help="Seconds between two faults.")] = 30.0,
