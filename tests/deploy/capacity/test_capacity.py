@@ -2,15 +2,14 @@
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from deploy.capacity.__main__ import RUN
 from deploy.capacity.autoscaler import Scaler
 from deploy.capacity.simulation import Fleet, Server, simulate
 
-RAW = next((Path(__file__).parents[3] / "benchmarks" / "results").glob("*/raw.json"))
 UNBOUNDED = float("inf")
 
 
@@ -81,7 +80,7 @@ def test_measured_open_loop_of_one_server_is_met() -> None:
     The simulation is given one number of that run: the tokens a second of its closed loop. The rate is
     the one that perf_analyzer achieved.
     """
-    sections = json.loads(RAW.read_text())["sections"]
+    sections = json.loads(RUN.read_text())["sections"]
     tokens = sections["layers24"]["imdb_tokens"]
     speed = sections["layers24.layers"]["sentiment_fast"]["tokens_per_second"]
     server = Server(cores=2, seconds_per_token=2 / speed, overhead=0.0)
