@@ -1,8 +1,8 @@
 """A command on this machine, as if it had AVX2 alone: `python -m benchmarks.without_avx512 make bench`.
 
-AVX-512 and VNNI are hidden from ONNX Runtime (`benchmarks.measure.hidden`) in all environments of this checkout
-while the command runs, and from torch by its own settings. The kernels are those of an AVX2 processor; caches and
-clock stay this machine's.
+AVX-512 and VNNI are hidden from ONNX Runtime (`benchmarks.measure.hidden`) in all environments of this
+checkout while the command runs, and from torch by its own settings. The kernels are those of an AVX2
+processor. Caches and clock stay this machine's.
 """
 
 import os
@@ -21,7 +21,7 @@ TORCH = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 
 
 def main(
-    command: Annotated[list[str], typer.Argument(help="With its arguments; write -- before its own options.")],
+    command: Annotated[list[str], typer.Argument(help="Write -- before its own options.")],
 ) -> None:
     """Run the command; its exit status is this one's."""
     with one_line_errors("interrupted"):

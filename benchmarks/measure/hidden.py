@@ -1,9 +1,9 @@
 """AVX-512 and VNNI hidden from ONNX Runtime for a while, on a processor that has them.
 
-ONNX Runtime looks at the processor once, when its library is loaded, and no setting hides an instruction set from
-it. So two jumps of that look are changed in the library's file: the one over the AVX-512 kernels and the one over
-the AVX-VNNI kernels (`MLAS_PLATFORM::MLAS_PLATFORM` in onnxruntime/core/mlas/lib/platform.cpp). What is left is
-what a processor with AVX2 alone runs.
+ONNX Runtime looks at the processor once, when its library is loaded, and no setting hides an instruction
+set from it. So two jumps of that look are changed in the library's file: the one over the AVX-512 kernels
+and the one over the AVX-VNNI kernels. (`MLAS_PLATFORM::MLAS_PLATFORM` in
+onnxruntime/core/mlas/lib/platform.cpp.) What is left is what a processor with AVX2 alone runs.
 """
 
 import importlib.util
@@ -56,8 +56,7 @@ def _turn(package: Path, old: bytes, new: bytes) -> None:
 def is_hidden() -> bool:
     """Whether this environment's ONNX Runtime is changed now."""
     found = importlib.util.find_spec("onnxruntime")
-    assert found is not None and found.submodule_search_locations is not None
-    return any(Path(folder, MARK).exists() for folder in found.submodule_search_locations)
+    return any(Path(folder, MARK).exists() for folder in (found and found.submodule_search_locations) or ())
 
 
 def without_hidden(flags: Sequence[str]) -> list[str]:

@@ -32,7 +32,10 @@ def describe() -> dict[str, Any]:
     """Processor, vector instructions, cores, memory (GiB), system and library versions."""
     fields = cpu_fields(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     flags = set(fields.get("flags", "").split())
-    cpu, vectors = fields.get("model name", platform.machine()), [flag for flag in VECTOR_FLAGS if flag in flags]
+    cpu, vectors = (
+        fields.get("model name", platform.machine()),
+        [flag for flag in VECTOR_FLAGS if flag in flags],
+    )
     if is_hidden():
         cpu, vectors = f"{cpu}, AVX-512 and VNNI hidden", without_hidden(vectors)
     return {

@@ -1,4 +1,4 @@
-"""Instruction sets hidden from ONNX Runtime: what its kernels then compute, and that nothing stays changed."""
+"""Instruction sets hidden from ONNX Runtime: what it then computes, and that nothing stays changed."""
 
 import os
 import shutil
@@ -26,7 +26,8 @@ graph = helper.make_graph(
     [helper.make_tensor_value_info("x", TensorProto.UINT8, [16, 2])],
     [helper.make_tensor_value_info("y", TensorProto.INT32, [16, 16])], [weights])
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-(sums,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": np.full((16, 2), 255, np.uint8)})
+session = onnxruntime.InferenceSession(model.SerializeToString())
+(sums,) = session.run(None, {"x": np.full((16, 2), 255, np.uint8)})
 print(set(sums.ravel().tolist()), *describe()["vector_instructions"])
 """
 
@@ -46,7 +47,9 @@ def run_product(site: Path) -> tuple[str, list[str]]:
     return sums, flags
 
 
-@pytest.mark.skipif(not has_vnni(describe()["vector_instructions"]), reason="this processor has no VNNI to hide")
+@pytest.mark.skipif(
+    not has_vnni(describe()["vector_instructions"]), reason="this processor has no VNNI to hide"
+)
 def test_products_are_those_of_a_processor_without_vnni_and_afterwards_exact_again(tmp_path: Path) -> None:
     package = shutil.copytree(PACKAGE, tmp_path / "onnxruntime", ignore=shutil.ignore_patterns("__pycache__"))
     exact = str({2 * 255 * 127})
@@ -63,19 +66,23 @@ def test_a_run_that_breaks_off_leaves_nothing_changed(tmp_path: Path) -> None:
     code = b"".join(check + JE for check in CHECKS.values())
     package = a_package(tmp_path, code)
     library = package / "capi" / "onnxruntime_pybind11_state.so"
-    with pytest.raises(KeyboardInterrupt), hidden([package]):
-        assert library.read_bytes() == b"".join(check + JMP for check in CHECKS.values())
-        assert (package / MARK).exists()
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with hidden([package]):
+            assert library.read_bytes() == b"".join(check + JMP for check in CHECKS.values())
+            assert (package / MARK).exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert library.read_bytes() == code
     assert not (package / MARK).exists()
 
 
 def test_another_version_of_the_library_is_refused_and_stays(tmp_path: Path) -> None:
     package = a_package(tmp_path, b"something else")
-    with pytest.raises(BenchmarkError, match="does not look for AVX-VNNI as that of onnxruntime 1.32 does"):
-        with hidden([package]):
-            raise AssertionError("it must not begin")
+    with pytest.raises(BenchmarkError, match="does not look for AVX-VNNI as that of onnxruntime"):
+        hidden([package]).__enter__()
     assert (package / "capi" / "onnxruntime_pybind11_state.so").read_bytes() == b"something else"
 
 
