@@ -6,6 +6,7 @@ processor. Caches and clock stay this machine's.
 """
 
 import os
+import shutil
 import subprocess
 from typing import Annotated
 
@@ -26,6 +27,8 @@ def main(
     """Run the command; its exit status is this one's."""
     with one_line_errors("interrupted"):
         packages = sorted(ROOT.glob(".venv/*/lib/python3*/site-packages/onnxruntime"))
+        if shutil.which(command[0]) is None:
+            raise BenchmarkError(f"no program is called {command[0]}")
         if not packages:
             raise BenchmarkError("no environment of this checkout has onnxruntime: run `make test` once")
         with hidden(packages):
