@@ -34,6 +34,7 @@ from serving.watchdog import Watchdog
 
 POLL_SECONDS = 0.05
 LOOK_TIMEOUT = 5.0
+BUSY_FLAGS = "BUSY_FLAGS"  # our backend and the tokenizer read it
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"  # OpenTelemetry's own variable; our backend and the gateway read it
 PORTS = {"HTTP_PORT": "http_port", "GRPC_PORT": "grpc_port", "METRICS_PORT": "metrics_port"}
 
@@ -105,7 +106,10 @@ class TritonServer:
         # The port alone is not enough: a server on another address may have the same port.
         self._shm_prefix = f"mobilebert_{self.options.http_port}_{processes.own_mark()}_"
         command = [str(runtime.binary), *arguments(self.options, runtime, self._shm_prefix)]
-        environment = runtime.environment | {ENDPOINT: self.options.otlp_endpoint}
+        environment = runtime.environment | {
+            ENDPOINT: self.options.otlp_endpoint,
+            BUSY_FLAGS: f"{processes.SHARED_MEMORY}/{self._shm_prefix}busy_",
+        }
         self._process = processes.spawn(command, environment, runtime.backends)
         self._watch = Watch(self._process.pid, self._serves)
         held = HeldLines(self._log)

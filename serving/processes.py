@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 MARK = "SERVING_PROCESS_TREE"  # in the environment of a child and of all that it starts
+SHARED_MEMORY = Path("/dev/shm")
 SETTLE_IN = Path(__file__).with_name("settle_in.py")
 
 
@@ -97,7 +98,7 @@ def _marked(mark: str) -> list[int]:
     return pids
 
 
-def remove_shared_memory(prefix: str, folder: Path = Path("/dev/shm")) -> None:
+def remove_shared_memory(prefix: str, folder: Path = SHARED_MEMORY) -> None:
     """Remove the regions of a server that could not do so itself."""
     for region in folder.glob(f"{prefix}*"):
         region.unlink(missing_ok=True)

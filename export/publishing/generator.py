@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
+from export.publishing.ids_name import add_ids_outputs
 from export.publishing.pins import read_config
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -74,6 +75,8 @@ def configuration(source: Source) -> ModelConfig:
     for template in source.templates:
         lay_over(config, read_config(TEMPLATES / template))
     config.name = source.model
+    if source.model == TOKENIZER:
+        add_ids_outputs(config, dict.fromkeys(each.network for each in SOURCES if each.network))
     if source.network:
         config.ensemble_scheduling.step[-1].model_name = source.network
     return config

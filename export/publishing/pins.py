@@ -8,6 +8,7 @@ from tritonclient.grpc import model_config_pb2
 
 import durable
 from export.errors import PublishError
+from export.publishing.ids_name import renamed
 from export.publishing.stamp import head_of, read_stamp, stamped, text_of
 
 LABELS_FILE = "labels.txt"
@@ -46,7 +47,8 @@ def pinned_versions(path: Path) -> set[int]:
 def config_text(path: Path, config: model_config_pb2.ModelConfig) -> str:
     """The text of a configuration file, changed to `config`.
 
-    A file that somebody wrote or edited keeps its comments, if only versions and parameters change.
+    A file that somebody wrote or edited keeps its comments, if only versions, parameters and the name of the
+    ids change.
     """
     before = path.read_text(encoding="utf-8")
     stamp = read_stamp(before)
@@ -60,10 +62,14 @@ def config_text(path: Path, config: model_config_pb2.ModelConfig) -> str:
 
 
 def _edited(text: str, config: model_config_pb2.ModelConfig) -> str:
-    """The text with the versions and parameters of `config`; those that it lacks are added at its end."""
+    """The text with the versions, the name of the ids and the parameters of `config`.
+
+    Parameters that it lacks are added at its end.
+    """
     version = max(config.version_policy.specific.versions, default=0)
     text = _PIN.sub(rf"\g<1>{version}", text)
     text = _LABELS_PIN.sub(rf'\g<1>{version}/{LABELS_FILE}"', text)
+    text = renamed(text, config)
     for key, parameter in sorted(config.parameters.items()):
         value = text_format.MessageToString(parameter, as_utf8=True, as_one_line=True)
         known = re.compile(_VALUE % re.escape(key))

@@ -18,6 +18,7 @@ from tritonclient.grpc import model_config_pb2
 import durable
 from export.checkpoint.config import ModelConfig
 from export.checkpoint.problem_types import MULTI, REGRESSION, SINGLE, outputs, scores_output
+from export.publishing.ids_name import IDS, IDS_FOR, ask_by
 from export.publishing.pins import LABELS_FILE, config_text, read_config, replace_text
 from export.publishing.staleness import MANIFEST
 
@@ -72,12 +73,18 @@ def described_text(path: Path, version: int) -> str:
 
 
 def describe_ensemble(path: Path, config: model_config_pb2.ModelConfig, version: int) -> None:
-    """Pin the configuration whose place is `path`, and have it promise what its model has in `version`."""
+    """Pin the configuration whose place is `path`, and have it promise what its model has in `version`.
+
+    It asks for the ids of its model by name, if that version of the tokenizer knows the name.
+    """
     signature = _served(path, config, version)
     config.version_policy.specific.versions[:] = [version]
     for each in config.ensemble_scheduling.step:
         each.model_version = version
     step = _model_step(config)
+    for tokenizer in filter(_tokenizes, config.ensemble_scheduling.step):
+        name = f"{IDS_FOR}{step.model_name}" if step else IDS
+        ask_by(tokenizer, name if _knows(path, tokenizer, name) else IDS)
     if step and _problem_type(config) != signature.problem_type:
         _promise(config, signature, with_logits=False)
         _map_outputs(step, config)
@@ -122,9 +129,27 @@ def _lines(labels: Iterable[str]) -> str:
 
 def _served(path: Path, config: model_config_pb2.ModelConfig, version: int) -> Signature:
     """What the model of an ensemble has in `version`."""
-    repository = path.parents[2] if path.parent.name == "configs" else path.parents[1]
     step = _model_step(config)
-    return read_signature(repository / step.model_name / str(version)) if step else Signature()
+    return read_signature(_repository(path) / step.model_name / str(version)) if step else Signature()
+
+
+def _repository(path: Path) -> Path:
+    return path.parents[2] if path.parent.name == "configs" else path.parents[1]
+
+
+def _knows(path: Path, tokenizer: Any, output: str) -> bool:
+    """Whether a step's version of the tokenizer, and its configuration that goes with `path`, know an output.
+
+    A version has a copy of the code that it was published with; one to come gets what is in the folder above.
+    Somebody may have edited a configuration.
+    """
+    folder = _repository(path) / tokenizer.model_name
+    version, variant = folder / str(tokenizer.model_version), folder / "configs" / path.name
+    code = (version if version.is_dir() else folder) / "model.py"
+    config = variant if variant.exists() else folder / "config.pbtxt"
+    if not (code.exists() and "ids_output(" in code.read_text(encoding="utf-8") and config.exists()):
+        return False
+    return output in {each.name for each in read_config(config).output}
 
 
 def _model_step(config: model_config_pb2.ModelConfig) -> Any:

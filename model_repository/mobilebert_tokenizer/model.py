@@ -1,4 +1,4 @@
-"""Triton's shell around intake.py and tokenization.py: unpacks requests, packs responses."""
+"""Triton's shell around busy_flags.py, intake.py and tokenization.py: unpacks requests, packs responses."""
 
 import json
 import traceback
@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from busy_flags import BusyFlags, ids_output
 from intake import Busy, Intake
 from tokenization import TextError, TextLimits, Tokens, load_limits, load_tokenizer, tokenize
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 DRAINED_WITHIN = 60.0  # seconds
+BESIDE = ("num_tokens", "truncated", "num_windows")  # outputs beside the ids
 FAILED = "the tokenizer failed on this request; the server's log says why"
 # Few and small requests (bytes of text) are answered at once: to hand them to the thread costs time. More of
 # them in one call mean that requests come faster than they are answered.
@@ -26,11 +28,12 @@ class Job:
     texts: np.ndarray
     limits: TextLimits | TextError
     nbytes: int
+    ids: str  # the output that gets the ids
 
 
 class TritonPythonModel:
     """`text` [rows, 1] to `input_ids` [rows, longest row] and `num_tokens`, `truncated`, `num_windows`, each
-    [rows, 1].
+    [rows, 1]. An ensemble asks for the ids as `input_ids_for_<model>`, and is refused while that is busy.
 
     A request's own parameters `max_tokens` and `truncation` go before the configuration's.
     """
@@ -45,6 +48,7 @@ class TritonPythonModel:
         self.tokenizer = load_tokenizer(folder / "tokenizer.json")
         waiting = (int(parameters[f"max_queue_{what}"]) for what in ("requests", "bytes"))
         self.intake = Intake(self._serve, *waiting)
+        self.busy = BusyFlags(args["model_version"])
 
     def execute(self, requests: list) -> list:
         """Answer requests, or let them in the line and answer them from its thread.
@@ -55,7 +59,11 @@ class TritonPythonModel:
         jobs = {}
         for number, request in enumerate(requests):
             try:
-                jobs[number] = self._job(request)
+                ids = ids_output(request.requested_output_names())
+                if (refusal := self.busy.refusal(ids)) and not _may_be_background(request):
+                    responses[number] = _refusal(refusal, pb_utils.TritonError.UNAVAILABLE)
+                else:
+                    jobs[number] = self._job(request, ids)
             except Exception:
                 responses[number] = _failure()
         if len(requests) <= FEW and sum(job.nbytes for job in jobs.values()) <= SMALL:
@@ -66,9 +74,9 @@ class TritonPythonModel:
                 responses[number] = self._take(job, requests[number].get_response_sender())
         return responses
 
-    def _job(self, request: object) -> Job:
+    def _job(self, request: object, ids: str) -> Job:
         texts = pb_utils.get_input_tensor_by_name(request, "text").as_numpy()
-        return Job(texts, self._limits_of(request), sum(map(len, texts.ravel())))
+        return Job(texts, self._limits_of(request), sum(map(len, texts.ravel())), ids)
 
     def _limits_of(self, request: object) -> TextLimits | TextError:
         try:
@@ -96,7 +104,7 @@ class TritonPythonModel:
     def _responses(self, jobs: Sequence[Job]) -> list:
         try:
             answers = tokenize([job.texts for job in jobs], self.tokenizer, [job.limits for job in jobs])
-            return [_response(answer) for answer in answers]
+            return [_response(answer, job.ids) for answer, job in zip(answers, jobs, strict=True)]
         except Exception:
             if len(jobs) > 1:
                 return [response for job in jobs for response in self._responses([job])]
@@ -107,11 +115,19 @@ class TritonPythonModel:
         self.intake.stop(DRAINED_WITHIN)
 
 
-def _response(answer: Tokens | TextError) -> object:
+def _may_be_background(request: object) -> bool:
+    """Whether it may wait in the model's other queue, for background work. The model knows."""
+    try:
+        return '"background"' in request.parameters()
+    except UnicodeDecodeError:
+        return False
+
+
+def _response(answer: Tokens | TextError, ids: str) -> object:
     if isinstance(answer, TextError):
         return _refusal(str(answer), pb_utils.TritonError.INVALID_ARG)
-    names = ("input_ids", "num_tokens", "truncated", "num_windows")
-    return pb_utils.InferenceResponse([pb_utils.Tensor(name, getattr(answer, name)) for name in names])
+    beside = [pb_utils.Tensor(name, getattr(answer, name)) for name in BESIDE]
+    return pb_utils.InferenceResponse([pb_utils.Tensor(ids, answer.input_ids), *beside])
 
 
 def _refusal(message: str, code: int) -> object:

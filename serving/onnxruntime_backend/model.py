@@ -16,6 +16,7 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from serving.onnxruntime_backend.asked import read_parameters
+from serving.onnxruntime_backend.busy_flag import busy_flag
 from serving.onnxruntime_backend.cores import usable_cores
 from serving.onnxruntime_backend.limits import read_limits
 from serving.onnxruntime_backend.memory import available_memory
@@ -65,6 +66,7 @@ class TritonPythonModel:
                 cut=kind != "GPU",
                 lanes=lanes(self.settings, threads, path, available_memory()),
                 limits=read_limits(self.settings),
+                busy_flag=busy_flag(args["model_name"], args["model_version"]),
             )
             check_signature(
                 self.settings, self.runner.session.get_inputs(), self.runner.session.get_outputs()

@@ -38,8 +38,13 @@ PACE = 0.25
 CAUTION = 0.75
 # The part of the server that all requests of several runs get together.
 LISTS_SHARE = 0.5
+# When a single text is refused, the tokenizer refuses for this model until so much of `seconds` is free.
+ROOM = 0.1
 # A refused client is told to wait at least this part of the limit in seconds.
 SHORTEST_PAUSE = 0.25
+
+
+_NOBODY = Ticket({}, [1], (), lambda outcome: None)
 
 
 class Unavailable(Exception):
@@ -147,20 +152,34 @@ class RequestQueue:
             )
         if self._nbytes + ticket.nbytes > self.limits.nbytes:
             raise self._busy("bytes", f"{self._nbytes} bytes wait, the limit is {self.limits.nbytes}")
-        wait, limit = self._lateness(ticket, portions, now), min(self.limits.seconds, ticket.timeout)
+        wait, limit = (
+            self._lateness(ticket.background, portions, now),
+            min(self.limits.seconds, ticket.timeout),
+        )
         if wait > limit:
             raise self._busy(
                 "time", f"about {wait:.1f} s of work wait, the limit is {limit:.1f} s", wait - limit
             )
 
+    def full_for(self) -> float:
+        """Seconds until a tenth of the limit is free, if one token more would be too much now; otherwise 0.
+
+        They are counted at three quarters of the measured speed. Background work has its own line.
+        """
+        now, limit = self._clock(), self.limits.seconds
+        if not self._waiting:
+            return 0.0
+        wait = self._lateness(False, [Portion(_NOBODY, [0], now, 1)], now)
+        return wait - (1 - ROOM) * limit if wait > limit else 0.0
+
     def _busy(self, reason: str, why: str, surplus: float = 0.0) -> Refused:
         pause = max(surplus, SHORTEST_PAUSE * self.limits.seconds)
         return Refused(reason, f"the server is busy: {why}; try again in {pause:.1f} s")
 
-    def _lateness(self, ticket: Ticket, portions: Sequence[Portion], now: float) -> float:
+    def _lateness(self, background: bool, portions: Sequence[Portion], now: float) -> float:
         """Most seconds after its due time that a run would start: one of this request, or a later one."""
         speed = CAUTION * self.rate.tokens_per_second
-        if ticket.background:
+        if background:
             return self._background.tokens / speed
         if self._background:
             speed *= 1 - self.limits.background_share

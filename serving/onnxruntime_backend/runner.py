@@ -13,6 +13,7 @@ from copy import deepcopy
 
 import onnxruntime as ort
 
+from serving.onnxruntime_backend.busy_flag import BusyFlag
 from serving.onnxruntime_backend.limits import QueueLimits
 from serving.onnxruntime_backend.line import Piece
 from serving.onnxruntime_backend.merging import Outcome, Request, gather, row_lengths, rows, scatter
@@ -46,7 +47,7 @@ class Runner:
     """One model instance. `open_session(threads)` loads the model: once for runs on all `threads` and, where
     batches are cut, once more for each of `lanes` that run side by side on a share of the threads.
 
-    `cut=False` runs requests whole, as a GPU wants it.
+    `cut=False` runs requests whole, as a GPU wants it. `busy_flag` is shown while the queue is full.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Runner:
         cut: bool = True,
         lanes: int | None = None,
         limits: QueueLimits | None = None,
+        busy_flag: BusyFlag | None = None,
     ) -> None:
         self.settings, self.threads, self.options = settings, threads, options
         self.session = open_session(threads)
@@ -66,6 +68,7 @@ class Runner:
         self.lanes = min(lanes or threads, threads) if self.source else 1
         self.width = threads // self.lanes  # threads of a lane
         self.utilization = Utilization()
+        self.busy_flag = busy_flag
         self.queue = RequestQueue(limits or QueueLimits(), Rate(threads), time.monotonic)
         self._changed = threading.Condition()
         self._running, self._alone, self._stopped = (
@@ -92,7 +95,13 @@ class Runner:
                 self.utilization.meet()
             refusals = [self._offer(ticket) for ticket in tickets]
             self._changed.notify_all()
+            self._tell_busy(refusals)
         return refusals
+
+    def _tell_busy(self, refusals: Sequence[Refused | None]) -> None:
+        late = next((each for each in refusals if each and each.reason == "time"), None)
+        if self.busy_flag and late and (seconds := self.queue.full_for()):
+            self.busy_flag.show(time.monotonic() + seconds, str(late))
 
     def run_alone(self, ticket: Ticket) -> bool:
         """Answer a request of one short row in the caller's thread, if no requests have met lately.
@@ -129,7 +138,9 @@ class Runner:
     def snapshot(self) -> tuple[Waiting, Totals, float]:
         """What waits, what has become of requests so far, and the measured tokens a second."""
         with self._changed:
-            return self.queue.waiting(), deepcopy(self.queue.totals), self.queue.rate.tokens_per_second
+            totals = deepcopy(self.queue.totals)
+            totals.refused["time"] += self.busy_flag.refused if self.busy_flag else 0
+            return self.queue.waiting(), totals, self.queue.rate.tokens_per_second
 
     def stop(self, seconds: float) -> None:
         """Refuse new requests, answer those that wait, and end. What is left after `seconds` is given up."""

@@ -57,10 +57,12 @@ def test_precisions_differ_only_in_name(configs: dict[str, ModelConfig]) -> None
 
 def test_ensembles_differ_only_in_name_and_model(configs: dict[str, ModelConfig]) -> None:
     copies = [ModelConfig.FromString(configs[path].SerializeToString()) for path in ENSEMBLES]
-    networks = [copy.ensemble_scheduling.step[1] for copy in copies]
-    assert [step.model_name for step in networks] == ["mobilebert_fp32", "mobilebert_int8", "mobilebert_fp16"]
-    for step in networks:
-        step.ClearField("model_name")
+    steps = [copy.ensemble_scheduling.step for copy in copies]
+    models = [network.model_name for _, network in steps]
+    assert models == ["mobilebert_fp32", "mobilebert_int8", "mobilebert_fp16"]
+    for tokenizer, network in steps:
+        assert tokenizer.output_map.pop(f"input_ids_for_{network.model_name}") == "input_ids"
+        network.ClearField("model_name")
     assert len({without(copy, "name") for copy in copies}) == 1
 
 

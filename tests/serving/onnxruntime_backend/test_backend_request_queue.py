@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from serving.onnxruntime_backend.limits import QueueLimits
 from serving.onnxruntime_backend.plan import LARGEST
 from serving.onnxruntime_backend.rate import FIRST_GUESS, Rate
-from serving.onnxruntime_backend.request_queue import PACE, Refused
+from serving.onnxruntime_backend.request_queue import PACE, ROOM, Refused
 from tests.serving.onnxruntime_backend.queue_simulation import SPEED, Simulation, Story, ticket
 
 RUN = LARGEST / SPEED * 2  # seconds of the longest run on one of two cores
@@ -262,3 +262,42 @@ def test_a_refused_request_is_not_copied() -> None:
     simulation.arrive(*(ticket(400) for _ in range(3)), refused)
     assert isinstance(simulation.finish()[-1].refusal, Refused)
     assert refused.inputs["ids"] is ids
+
+
+def overloaded(*sizes: int) -> Simulation:
+    """A queue that has just refused a request of these rows, the last of many."""
+    simulation = Simulation()
+    while not any(story.refusal for story in simulation.stories.values()):
+        simulation.arrive(ticket(*sizes))
+    return simulation
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(5, 400))
+def test_a_queue_that_is_full_has_room_after_the_time_that_it_names(tokens: int) -> None:
+    simulation = overloaded(tokens)
+    while not simulation.queue.full_for():  # a shorter text may still fit
+        simulation.arrive(ticket(1))
+    seconds = simulation.queue.full_for()
+    assert ROOM * QueueLimits().seconds <= seconds <= QueueLimits().seconds
+    simulation.until(simulation.now + seconds / 2)
+    half = simulation.queue.waiting().tokens
+    simulation.until(simulation.now + seconds / 2)
+    assert 0 < simulation.queue.waiting().tokens < half, "the cores had work all the time"
+    assert simulation.queue.full_for() == 0
+    late = ticket(tokens)
+    simulation.arrive(late)
+    assert simulation.stories[late].refusal is None
+
+
+def test_a_queue_is_not_full_because_a_list_or_background_work_is_refused() -> None:
+    simulation = overloaded(*LONG_LIST)
+    assert simulation.queue.full_for() == 0
+    text = ticket(300)
+    simulation.arrive(text)
+    assert simulation.stories[text].refusal is None
+    simulation = Simulation()
+    while not any(story.refusal for story in simulation.stories.values()):
+        simulation.arrive(ticket(512, background=True))
+    assert simulation.queue.full_for() == 0
+    assert Simulation().queue.full_for() == 0

@@ -482,3 +482,37 @@ def test_a_row_that_dwarfs_the_others_is_not_left_to_one_thread() -> None:
     assert not plan_runs([500, 20], threads=2).side_by_side
     assert not plan_runs([500], threads=2).side_by_side
     assert not plan_runs([300, 300], threads=1).side_by_side
+
+
+class Shown:
+    """A flag that keeps what it showed; the tokenizer has refused so many."""
+
+    refused = 7
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[float, str]] = []
+
+    def show(self, until: float, message: str) -> None:
+        self.messages.append((until - time.monotonic(), message))
+
+
+@pytest.mark.usefixtures("long_memory")
+def test_a_model_that_refuses_a_text_shows_its_flag_and_one_that_refuses_a_list_does_not() -> None:
+    Gated.gate.clear()
+    flag, limits = Shown(), QueueLimits(seconds=1.0)
+    sums = Sums(config(), 2, session=Gated, limits=limits, busy_flag=flag)
+    answers: list[Outcome] = []
+    start = partial(sums.start, answer=lambda _, outcome: answers.append(outcome))
+    lists = [refusal for _ in range(10) for refusal in start(requests_of((64, 400)))]
+    assert lists[0] is None
+    assert isinstance(lists[-1], Refused)
+    assert flag.messages == []
+    refused = [refusal for refusal in start(requests_of(*[(1, 250)] * 20)) if refusal]
+    assert refused
+    [(seconds, message)] = flag.messages
+    assert message == str(refused[0])
+    assert 0.05 < seconds < 1.0
+    _, totals, _ = sums.runner.snapshot()
+    assert totals.refused == {"time": len(lists) - lists.count(None) + len(refused) + 7}
+    Gated.gate.set()
+    wait_until(lambda: len(answers) == lists.count(None) + 20 - len(refused))
