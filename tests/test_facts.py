@@ -21,11 +21,13 @@ from export.gate.truth import read_truth
 from export.graph import windows
 from export.graph.packing import INPUT_IDS, ITEM_LENGTHS, PADDING_ID
 from export.precision import tensor_ranges
+from export.publishing import ids_name
 from export.publishing.generator import configurations
 from export.publishing.publish import MODEL_FILE, WINDOWS_FILE
-from model_repository.mobilebert_tokenizer import tokenization
+from model_repository.mobilebert_tokenizer import busy_flags, tokenization
 from model_repository.mobilebert_tokenizer.tokenization import ONE_WINDOW, TextLimits, Tokens
-from serving.onnxruntime_backend import session
+from serving import launcher
+from serving.onnxruntime_backend import busy_flag, session
 from serving.onnxruntime_backend.settings import parse_settings
 from serving.repository import ARTEFACTS
 from training import golden, long_texts, ranges
@@ -68,7 +70,17 @@ def test_a_window_has_the_positions_of_mobilebert() -> None:
 
 def test_the_tokenizer_sends_what_its_configuration_promises() -> None:
     promised = [each.name for each in configurations()["mobilebert_tokenizer"].output]
-    assert promised == [each.name for each in fields(Tokens)]
+    named = [
+        f"{ids_name.IDS_FOR}{name}" for name in ("mobilebert_fp32", "mobilebert_int8", "mobilebert_fp16")
+    ]
+    assert promised == [*(each.name for each in fields(Tokens)), *named]
+
+
+def test_launcher_backend_and_tokenizer_agree_on_busy_flags() -> None:
+    assert launcher.BUSY_FLAGS == busy_flag.VARIABLE == busy_flags.VARIABLE
+    for name in ("SIZE", "UNTIL", "REFUSED", "MESSAGE"):
+        assert getattr(busy_flag, name) == getattr(busy_flags, name)
+    assert (ids_name.IDS, ids_name.IDS_FOR) == (busy_flags.IDS, busy_flags.IDS_FOR)
 
 
 @pytest.mark.parametrize("name", MODELS)

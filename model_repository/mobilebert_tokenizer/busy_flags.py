@@ -7,6 +7,7 @@ says that its queue is full by a file in shared memory: `serving/onnxruntime_bac
 import mmap
 import os
 import struct
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -25,13 +26,14 @@ def ids_output(outputs: Sequence[str]) -> str:
 
 
 class BusyFlags:
-    """Those of the models that have this number of version. For one thread."""
+    """Those of the models that have this number of version."""
 
     def __init__(self, version: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._version, self._clock = version, clock
         self._prefix = os.environ.get(VARIABLE, "")
         self._found: dict[str, mmap.mmap] = {}
         self._next_look: dict[str, float] = {}
+        self._counting = threading.Lock()
 
     def refusal(self, output: str) -> str:
         """Why a request for ids by this name is refused now; empty when it is not. Refusals are counted."""
@@ -41,7 +43,8 @@ class BusyFlags:
         flag = self._flag(output.removeprefix(IDS_FOR), now)
         if flag is None or struct.unpack_from("<d", flag, UNTIL)[0] <= now:
             return ""
-        struct.pack_into("<Q", flag, REFUSED, struct.unpack_from("<Q", flag, REFUSED)[0] + 1)
+        with self._counting:
+            struct.pack_into("<Q", flag, REFUSED, struct.unpack_from("<Q", flag, REFUSED)[0] + 1)
         return flag[MESSAGE:].partition(b"\0")[0].decode(errors="replace")
 
     def _flag(self, model: str, now: float) -> "mmap.mmap | None":

@@ -1,6 +1,7 @@
 """Triton's shell around busy_flags.py, intake.py and tokenization.py: unpacks requests, packs responses."""
 
 import json
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ FAILED = "the tokenizer failed on this request; the server's log says why"
 # Few and small requests (bytes of text) are answered at once: to hand them to the thread costs time. More of
 # them in one call mean that requests come faster than they are answered.
 FEW, SMALL = 8, 32 << 10
+# A call that refused for a busy model waits for so long (seconds). What comes meanwhile comes as one call:
+# under overload, processes that change places for each refusal take a twentieth of the machine.
+GATHER_S = 0.003
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Job:
     limits: TextLimits | TextError
     nbytes: int
     ids: str  # the output that gets the ids
+    background: bool  # perhaps; the model has another queue for it
 
 
 class TritonPythonModel:
@@ -48,7 +53,7 @@ class TritonPythonModel:
         self.tokenizer = load_tokenizer(folder / "tokenizer.json")
         waiting = (int(parameters[f"max_queue_{what}"]) for what in ("requests", "bytes"))
         self.intake = Intake(self._serve, *waiting)
-        self.busy = BusyFlags(args["model_version"])
+        self.busy_flags = BusyFlags(args["model_version"])
 
     def execute(self, requests: list) -> list:
         """Answer requests, or let them in the line and answer them from its thread.
@@ -59,13 +64,18 @@ class TritonPythonModel:
         jobs = {}
         for number, request in enumerate(requests):
             try:
-                ids = ids_output(request.requested_output_names())
-                if (refusal := self.busy.refusal(ids)) and not _may_be_background(request):
-                    responses[number] = _refusal(refusal, pb_utils.TritonError.UNAVAILABLE)
+                ids, parameters = ids_output(request.requested_output_names()), _parameters(request)
+                background = '"background"' in (parameters or "")
+                if busy := self._busy(ids, background):
+                    responses[number] = busy
                 else:
-                    jobs[number] = self._job(request, ids)
+                    texts = pb_utils.get_input_tensor_by_name(request, "text").as_numpy()
+                    size = sum(map(len, texts.ravel()))
+                    jobs[number] = Job(texts, self._limits_of(parameters), size, ids, background)
             except Exception:
                 responses[number] = _failure()
+        if len(jobs) < len(requests):
+            time.sleep(GATHER_S)
         if len(requests) <= FEW and sum(job.nbytes for job in jobs.values()) <= SMALL:
             for number, response in zip(jobs, self._responses(list(jobs.values())), strict=True):
                 responses[number] = response
@@ -74,17 +84,18 @@ class TritonPythonModel:
                 responses[number] = self._take(job, requests[number].get_response_sender())
         return responses
 
-    def _job(self, request: object, ids: str) -> Job:
-        texts = pb_utils.get_input_tensor_by_name(request, "text").as_numpy()
-        return Job(texts, self._limits_of(request), sum(map(len, texts.ravel())), ids)
+    def _busy(self, ids: str, background: bool) -> object | None:
+        """The refusal of a request whose model is busy."""
+        message = "" if background else self.busy_flags.refusal(ids)
+        return _refusal(message, pb_utils.TritonError.UNAVAILABLE) if message else None
 
-    def _limits_of(self, request: object) -> TextLimits | TextError:
+    def _limits_of(self, parameters: str | None) -> TextLimits | TextError:
+        if parameters is None:
+            return TextError("the request's parameters are not valid UTF-8")
         try:
-            return self.limits.of_request(json.loads(request.parameters() or "{}"))
+            return self.limits.of_request(json.loads(parameters or "{}"))
         except TextError as error:
             return error
-        except UnicodeDecodeError:
-            return TextError("the request's parameters are not valid UTF-8")
 
     def _take(self, job: Job, sender: object) -> object | None:
         try:
@@ -94,10 +105,15 @@ class TritonPythonModel:
         return None
 
     def _serve(self, waited: Sequence[tuple[Job, object]]) -> None:
-        responses = self._responses([job for job, _ in waited])
-        for (_, sender), response in zip(waited, responses, strict=True):
+        refusals = [
+            self._busy(job.ids, job.background) for job, _ in waited
+        ]  # the model may have become busy meanwhile
+        answers = iter(
+            self._responses([job for (job, _), refusal in zip(waited, refusals, strict=True) if not refusal])
+        )
+        for (_, sender), refusal in zip(waited, refusals, strict=True):
             try:
-                sender.send(response, FINAL)
+                sender.send(refusal or next(answers), FINAL)
             except Exception:
                 pb_utils.Logger.log_error(traceback.format_exc())
 
@@ -115,12 +131,12 @@ class TritonPythonModel:
         self.intake.stop(DRAINED_WITHIN)
 
 
-def _may_be_background(request: object) -> bool:
-    """Whether it may wait in the model's other queue, for background work. The model knows."""
+def _parameters(request: object) -> str | None:
+    """JSON, or nothing; None for what is not valid UTF-8."""
     try:
-        return '"background"' in request.parameters()
+        return request.parameters()
     except UnicodeDecodeError:
-        return False
+        return None
 
 
 def _response(answer: Tokens | TextError, ids: str) -> object:

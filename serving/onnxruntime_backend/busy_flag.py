@@ -32,7 +32,7 @@ class BusyFlag:
     def __init__(self, path: Path) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.ftruncate(descriptor, SIZE)
+            os.posix_fallocate(descriptor, 0, SIZE)  # truncate promises no memory: a write could end the process
             self._memory = mmap.mmap(descriptor, SIZE)
         finally:
             os.close(descriptor)
