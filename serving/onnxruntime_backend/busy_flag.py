@@ -32,7 +32,8 @@ class BusyFlag:
     def __init__(self, path: Path) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, SIZE)  # truncate promises no memory: a write could end the process
+            # ftruncate promises no memory: where none is left, a write would end the process.
+            os.posix_fallocate(descriptor, 0, SIZE)
             self._memory = mmap.mmap(descriptor, SIZE)
         finally:
             os.close(descriptor)
