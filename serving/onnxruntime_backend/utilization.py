@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-# After requests have met, they are expected to meet again for the time of so many runs.
-MEMORY = 5
+# After requests have met, they are expected to meet again for the time of so many runs, and for so many
+# seconds at least. A run of a sentence takes half a millisecond, and several clients pause for longer than five
+# of them. A sentence that is taken for a lone one gets all threads, which wait for each other by spinning: with
+# 16 clients half of the runs were such runs, and a quarter of the model's processor time was spinning.
+MEMORY, MEMORY_S = 5, 0.05
 
 
 class Utilization:
@@ -22,8 +25,8 @@ class Utilization:
         self._met = self._clock()
 
     def is_light(self) -> bool:
-        """Whether no requests have met for the time of MEMORY runs."""
-        return self._clock() - self._met > MEMORY * self._duration
+        """Whether no requests have met for the time of MEMORY runs, and for MEMORY_S."""
+        return self._clock() - self._met > max(MEMORY * self._duration, MEMORY_S)
 
     @contextmanager
     def run(self, threads: int) -> Iterator[None]:

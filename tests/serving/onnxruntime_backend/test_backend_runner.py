@@ -19,7 +19,7 @@ from serving.onnxruntime_backend.request_queue import Cancelled, Expired, Refuse
 from serving.onnxruntime_backend.runner import AT_ONCE, WORTH_ASKING, Runner, ragged_source
 from serving.onnxruntime_backend.settings import parse_settings
 from serving.onnxruntime_backend.tickets import NOT_TOGETHER, Ticket
-from serving.onnxruntime_backend.utilization import MEMORY, Utilization
+from serving.onnxruntime_backend.utilization import MEMORY, MEMORY_S, Utilization
 
 BAD = -1
 
@@ -309,6 +309,13 @@ def test_load_is_light_until_requests_meet_and_again_after_some_runs() -> None:
     busy.meet()
     assert not busy.is_light()
     now += MEMORY * 0.02 - 0.001
+    assert not busy.is_light()
+    now += 0.002
+    assert busy.is_light()
+    with busy.run(2):
+        now += 0.0004  # a sentence
+    busy.meet()
+    now += MEMORY_S - 0.001
     assert not busy.is_light()
     now += 0.002
     assert busy.is_light()
