@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from threading import Lock
 
 # After requests have met, they are expected to meet again for the time of so many runs, and for so many
-# seconds at least. A run of a sentence takes half a millisecond, and several clients pause for longer than five
-# of them. A sentence that is taken for a lone one gets all threads, which wait for each other by spinning: with
-# 16 clients half of the runs were such runs, and a quarter of the model's processor time was spinning.
+# seconds at least. A run of a sentence takes half a millisecond, and several clients pause for longer than
+# five of them. A sentence that is taken for a lone one gets all threads, which wait for each other by
+# spinning: with 16 clients half of the runs were such, and a quarter of the processor time was spinning.
 MEMORY, MEMORY_S = 5, 0.05
 
 
