@@ -105,12 +105,10 @@ class TritonPythonModel:
         return None
 
     def _serve(self, waited: Sequence[tuple[Job, object]]) -> None:
-        refusals = [
-            self._busy(job.ids, job.background) for job, _ in waited
-        ]  # the model may have become busy meanwhile
-        answers = iter(
-            self._responses([job for (job, _), refusal in zip(waited, refusals, strict=True) if not refusal])
-        )
+        # A model may have become busy since its text came in.
+        refusals = [self._busy(job.ids, job.background) for job, _ in waited]
+        left = [job for (job, _), refusal in zip(waited, refusals, strict=True) if not refusal]
+        answers = iter(self._responses(left))
         for (_, sender), refusal in zip(waited, refusals, strict=True):
             try:
                 sender.send(refusal or next(answers), FINAL)
