@@ -90,10 +90,9 @@ def test_real_texts_reach_the_live_server(binary, server, protocol, load) -> Non
 def test_requests_that_outlast_any_second_are_waited_for(binary, server) -> None:
     address, load = server.http_url.removeprefix("http://"), command.Load(concurrency=2)
     alone = seconds_alone(triton_caller(server.http_url, "sentiment"), SLOW)
-    window = 0.0002
+    window = alone / 100  # it would hold no request, on a machine of any speed
     requests = load.requests_in(window, alone)
     measured = command.run("sentiment", address, "http", load, SLOW, requests, alone)
-    assert alone > 50 * window, "such a window would hold no request"
     assert len(measured.latencies) >= command.PASSES * requests
 
 
