@@ -51,7 +51,7 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_publishing_a_second_version_leaves_the_tracked_tree_clean(
+def test_publishing_further_versions_leaves_the_tracked_tree_clean(
     checkpoint: Checkpoint, model: onnx.ModelProto, tmp_path: Path
 ) -> None:
     clone, repository = tmp_path / "clone", tmp_path / "clone" / "model_repository"
@@ -63,10 +63,10 @@ def test_publishing_a_second_version_leaves_the_tracked_tree_clean(
     git(clone, "add", ".")
     git(clone, "commit", "-qm", "a clone")
     assert sorted(git(clone, "ls-files").splitlines()) == sorted(tracked)
-    for version in (1, 2):
+    for version in (1, 2, 3):  # the third retires the first
         assert publish(checkpoint, repository, {FP32: model}) == version
         assert git(clone, "status", "--porcelain") == ""
-    assert pinned_versions(repository / "sentiment" / "config.pbtxt") == {2}
+    assert pinned_versions(repository / "sentiment" / "config.pbtxt") == {3}
     git(clone, "clean", "-fdXq", "model_repository")
     assert {str(path.relative_to(clone)) for path in repository.rglob("*") if path.is_file()} <= set(tracked)
 
