@@ -29,6 +29,11 @@ def read_config(path: Path) -> model_config_pb2.ModelConfig:
         raise PublishError(f"{path} is not a Triton model configuration: {error}") from error
 
 
+def model_folder(path: Path) -> Path:
+    """The folder of the model that a configuration belongs to, `configs/<name>.pbtxt` included."""
+    return path.parents[1] if path.parent.name == "configs" else path.parent
+
+
 def is_ensemble(path: Path) -> bool:
     """Whether the config.pbtxt describes an ensemble."""
     return read_config(path).HasField("ensemble_scheduling")

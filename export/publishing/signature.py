@@ -19,7 +19,7 @@ import durable
 from export.checkpoint.config import ModelConfig
 from export.checkpoint.problem_types import MULTI, REGRESSION, SINGLE, outputs, scores_output
 from export.publishing.ids_name import IDS, IDS_FOR, ask_by
-from export.publishing.pins import LABELS_FILE, config_text, read_config, replace_text
+from export.publishing.pins import LABELS_FILE, config_text, model_folder, read_config, replace_text
 from export.publishing.staleness import MANIFEST
 
 KEY = "signature"
@@ -130,11 +130,7 @@ def _lines(labels: Iterable[str]) -> str:
 def _served(path: Path, config: model_config_pb2.ModelConfig, version: int) -> Signature:
     """What the model of an ensemble has in `version`."""
     step = _model_step(config)
-    return read_signature(_repository(path) / step.model_name / str(version)) if step else Signature()
-
-
-def _repository(path: Path) -> Path:
-    return path.parents[2] if path.parent.name == "configs" else path.parents[1]
+    return read_signature(model_folder(path).parent / step.model_name / str(version)) if step else Signature()
 
 
 def _knows(path: Path, tokenizer: Any, output: str) -> bool:
@@ -143,7 +139,7 @@ def _knows(path: Path, tokenizer: Any, output: str) -> bool:
     A version has a copy of the code that it was published with; one to come gets what is in the folder above.
     Somebody may have edited a configuration.
     """
-    folder = _repository(path) / tokenizer.model_name
+    folder = model_folder(path).parent / tokenizer.model_name
     version, variant = folder / str(tokenizer.model_version), folder / "configs" / path.name
     code = (version if version.is_dir() else folder) / "model.py"
     config = variant if variant.exists() else folder / "config.pbtxt"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import durable
 from export.errors import PublishError
-from export.publishing.pins import LABELS_FILE, replace_text
+from export.publishing.pins import LABELS_FILE, model_folder, replace_text
 from export.publishing.signature import described_text, label_lines
 
 if TYPE_CHECKING:
@@ -30,16 +30,16 @@ def turn_all(repository: Path, targets: Mapping[Path, int], server: "ExplicitSer
         PublishError: the server does not load them, or the repository cannot be written. Disk and server are
             then as they were, as far as the server can be reached.
     """
-    names = {ensemble_folder(path).name for path in targets}
+    names = {model_folder(path).name for path in targets}
     before = {path: path.read_text(encoding="utf-8") for path in targets}
-    folders = [ensemble_folder(path) / str(version) for path, version in targets.items()]
+    folders = [model_folder(path) / str(version) for path, version in targets.items()]
     made = [folder for folder in folders if not folder.exists()]
     try:
         for folder in made:
             folder.mkdir(exist_ok=True)
         for path, version in targets.items():
             if lines := label_lines(path, version):
-                durable.write_text(ensemble_folder(path) / str(version) / LABELS_FILE, lines)
+                durable.write_text(model_folder(path) / str(version) / LABELS_FILE, lines)
         _write_all(repository, {path: described_text(path, version) for path, version in targets.items()})
         if server:
             server.load(names)
@@ -73,11 +73,6 @@ def settle(repository: Path) -> None:
 def is_settled(repository: Path) -> bool:
     """Whether no change was left half done."""
     return not (repository / _JOURNAL).exists()
-
-
-def ensemble_folder(config: Path) -> Path:
-    """The folder of a model that a configuration belongs to, `configs/<name>.pbtxt` included."""
-    return config.parents[1] if config.parent.name == "configs" else config.parent
 
 
 def _write_all(repository: Path, texts: Mapping[Path, str]) -> None:

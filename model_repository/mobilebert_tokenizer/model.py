@@ -74,14 +74,14 @@ class TritonPythonModel:
                     jobs[number] = Job(texts, self._limits_of(parameters), size, ids, background)
             except Exception:
                 responses[number] = _failure()
-        if len(jobs) < len(requests):
-            time.sleep(GATHER_S)
         if len(requests) <= FEW and sum(job.nbytes for job in jobs.values()) <= SMALL:
             for number, response in zip(jobs, self._responses(list(jobs.values())), strict=True):
                 responses[number] = response
         else:
             for number, job in jobs.items():
                 responses[number] = self._take(job, requests[number].get_response_sender())
+        if len(jobs) < len(requests):
+            time.sleep(GATHER_S)
         return responses
 
     def _busy(self, ids: str, background: bool) -> object | None:

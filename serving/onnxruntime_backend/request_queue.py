@@ -152,10 +152,8 @@ class RequestQueue:
             )
         if self._nbytes + ticket.nbytes > self.limits.nbytes:
             raise self._busy("bytes", f"{self._nbytes} bytes wait, the limit is {self.limits.nbytes}")
-        wait, limit = (
-            self._lateness(ticket.background, portions, now),
-            min(self.limits.seconds, ticket.timeout),
-        )
+        wait = self._background.tokens / self._speed if ticket.background else self._lateness(portions, now)
+        limit = min(self.limits.seconds, ticket.timeout)
         if wait > limit:
             raise self._busy(
                 "time", f"about {wait:.1f} s of work wait, the limit is {limit:.1f} s", wait - limit
@@ -169,18 +167,21 @@ class RequestQueue:
         now, limit = self._clock(), self.limits.seconds
         if not self._waiting:
             return 0.0
-        wait = self._lateness(False, [Portion(_NOBODY, [0], now, 1)], now)
+        wait = self._lateness([Portion(_NOBODY, [0], now, 1)], now)
         return wait - (1 - ROOM) * limit if wait > limit else 0.0
 
     def _busy(self, reason: str, why: str, surplus: float = 0.0) -> Refused:
         pause = max(surplus, SHORTEST_PAUSE * self.limits.seconds)
         return Refused(reason, f"the server is busy: {why}; try again in {pause:.1f} s")
 
-    def _lateness(self, background: bool, portions: Sequence[Portion], now: float) -> float:
+    @property
+    def _speed(self) -> float:
+        """Tokens a second that are promised."""
+        return CAUTION * self.rate.tokens_per_second
+
+    def _lateness(self, portions: Sequence[Portion], now: float) -> float:
         """Most seconds after its due time that a run would start: one of this request, or a later one."""
-        speed = CAUTION * self.rate.tokens_per_second
-        if background:
-            return self._background.tokens / speed
+        speed = self._speed
         if self._background:
             speed *= 1 - self.limits.background_share
         after = self._line.after(now)
