@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from gateway import problems
 from gateway.front import Front
@@ -25,7 +26,7 @@ the log. `429` and `503` say in `Retry-After` when to come back.
 ROUTERS = (classify.router, tasks.router, explain.router, models.router, health.router, page.router)
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings) -> ASGIApp:
     """The application. Raises GatewayError for settings that can't be used."""
     services = Services(settings)
     app = FastAPI(
@@ -43,8 +44,6 @@ def create_app(settings: Settings) -> FastAPI:
         # Not include_router: it keeps a router within the router, and each request is then matched twice.
         app.router.routes.extend(router.routes)
     page.mount(app)
-    if not settings.otlp_endpoint:  # FastAPI's own way through the application also names the spans
-        app.add_middleware(classify.Shortcut)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -61,7 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
             expose_headers=["x-request-id", "retry-after", "location"],
         )
     app.add_middleware(Front, services=services)
-    return app
+    # FastAPI's own way through the application also names the spans, and has the layer for CORS.
+    return app if settings.otlp_endpoint or settings.cors_origins else classify.Shortcut(app, services)
 
 
 @asynccontextmanager

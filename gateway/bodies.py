@@ -3,7 +3,8 @@
 from typing import Any
 
 from pydantic_core import from_json
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 from gateway.problem import Problem
 
@@ -16,13 +17,25 @@ CURL_HINT = (
 async def read_json(request: Request) -> Any:
     """The body as Python values. Raises Problem 400 or 415."""
     check_media_type(request)
-    body = await request.body()
+    body = await _body(request.receive)
     if not body.strip():
         raise Problem(400, 'The body is empty. Send JSON such as {"text": "A warm, funny and clever film."}.')
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise Problem(400, f"The body is not JSON: {_in_words(str(error), body)}.") from None
+
+
+async def _body(receive: Receive) -> bytes:
+    """What Request.body() gives, without its generators."""
+    chunks = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(chunks)
 
 
 def check_media_type(request: Request) -> None:
@@ -36,7 +49,7 @@ def check_media_type(request: Request) -> None:
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
         raise Problem(415, f"The body's type is {media_type[:80] or 'empty'}. {CURL_HINT}")
-    name, _, charset = parameters.strip().partition("=")
+    name, _, charset = parameters.partition("=")
     if name.strip() == "charset" and charset.strip('" ') not in ("utf-8", "utf8", "us-ascii"):
         raise Problem(415, "JSON is read as UTF-8 only; encode the body so, and leave the charset away.")
     if request.headers.get("content-encoding", "identity").lower() != "identity":

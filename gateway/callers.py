@@ -1,7 +1,6 @@
 """Who is calling: an API key's id, or "anonymous" where no keys are asked for."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
@@ -14,8 +13,7 @@ WITHOUT_KEYS = "anonymous"
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="gateway"'}
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """id: of the API key, or "anonymous". share: whose rate limit is used up. limit: texts a minute, or 0."""
 
     id: str
@@ -27,7 +25,7 @@ def identify(request: Request) -> Caller:
     """Who sent this request; the access log learns it. Raises Problem 401."""
     services = request.app.state.services
     caller = _anonymous(request) if services.keys is None else _known(request)
-    request.state.caller = caller.id
+    request.scope["state"]["caller"] = caller.id
     return caller
 
 

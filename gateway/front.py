@@ -5,19 +5,20 @@ Plain ASGI, because Starlette's BaseHTTPMiddleware costs a task and a queue for 
 
 import asyncio
 import logging
+import random
 import re
-import secrets
 import time
 from datetime import UTC, datetime
 from typing import Any
 
+from opentelemetry import trace
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.problem import Problem
 from gateway.problems import respond
 from gateway.services import Services
-from gateway.tracing import note, trace_id
+from gateway.tracing import trace_id
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 UPLOADS = "/v1/tasks"
@@ -58,11 +59,10 @@ class Front:
         except Exception:
             if visit.receiver_gone:
                 return
-            request_id = visit.state["request_id"]
-            log.exception("request %s failed", request_id, extra={"request_id": request_id})
+            log.exception("request %s failed", visit.request_id, extra={"request_id": visit.request_id})
             await visit.refuse(Problem(500, "Something broke on our side; the log knows the request id."))
         finally:
-            # In the loop's next round: uvloop sends what was written at the end of this one.
+            # In the loop's next round: other answers go first.
             asyncio.get_running_loop().call_soon(self._record, scope, visit)
 
     def _limit(self, path: str) -> int:
@@ -80,8 +80,8 @@ class Front:
         self._services.access_log.write(
             {
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "request_id": state["request_id"],
-                "trace_id": trace_id(),
+                "request_id": visit.request_id,
+                "trace_id": trace_id(visit.span),
                 "caller": state.get("caller"),
                 "client": (scope.get("client") or [None])[0],
                 "method": scope["method"],
@@ -107,8 +107,10 @@ class Visit:
         self._scope, self._receive, self._send, self._limit = scope, receive, send, limit
         self._headers = dict(scope["headers"])
         given = self._headers.get(b"x-request-id", b"").decode("latin-1")
-        self.state["request_id"] = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        note(request_id=self.state["request_id"])
+        known = given and REQUEST_ID.fullmatch(given)
+        self.request_id = self.state["request_id"] = given if known else f"{random.getrandbits(64):016x}"
+        self.span = trace.get_current_span()
+        self.span.set_attribute("request_id", self.request_id)
 
     def check_length(self) -> None:
         """Refuses a body whose Content-Length is over the limit, before any of it is read."""
@@ -133,7 +135,7 @@ class Visit:
             self.status = message["status"]
             headers = message.setdefault("headers", [])
             given = {name.lower() for name, _ in headers}
-            headers.append((b"x-request-id", self.state["request_id"].encode()))
+            headers.append((b"x-request-id", self.request_id.encode()))
             headers.extend(header for header in RAW_HEADERS if header[0] not in given)
         elif message["type"] == "http.response.body":
             self.sent += len(message.get("body", b""))

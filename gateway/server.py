@@ -8,6 +8,7 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.errors import GatewayError
+from gateway.http_protocol import OneWriteProtocol
 from gateway.logs import configure
 from gateway.settings import Settings
 
@@ -25,6 +26,7 @@ def serve(settings: Settings) -> int:
     config = uvicorn.Config(
         app,
         log_level="warning",
+        http=OneWriteProtocol,
         access_log=False,
         server_header=False,
         date_header=True,

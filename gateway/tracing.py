@@ -2,7 +2,7 @@
 
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import Span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway.settings import Settings
@@ -25,21 +25,12 @@ def telemetry(settings: Settings) -> TelemetryConfig:
 def traceparent() -> str:
     """The W3C context of the request at work. Empty where it is not traced: Triton traces what has one."""
     carrier: dict[str, str] = {}
-    if _context().trace_flags.sampled:
+    if trace.get_current_span().get_span_context().trace_flags.sampled:
         TraceContextTextMapPropagator().inject(carrier)
     return carrier.get("traceparent", "")
 
 
-def trace_id() -> str | None:
-    """Trace id of the request at work, 32 hexadecimal digits, for the log."""
-    context = _context()
+def trace_id(span: Span | None = None) -> str | None:
+    """Trace id of this span, or of the request at work: 32 hexadecimal digits, for the log."""
+    context = (span or trace.get_current_span()).get_span_context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else None
-
-
-def note(**attributes: str) -> None:
-    """Adds attributes to the span of the request at work."""
-    trace.get_current_span().set_attributes(attributes)
-
-
-def _context() -> SpanContext:
-    return trace.get_current_span().get_span_context()

@@ -29,7 +29,7 @@ class TritonHttp:
         parts = urlsplit(f"//{endpoint.address}")
         self._host, self._port, self._tls = parts.hostname or "", parts.port or 80, endpoint.tls
         self._path = parts.path
-        self._headers = {"Host": parts.netloc, **headers}
+        self._headers = _lines({"Host": parts.netloc, **headers})
         self._idle: list[_Connection] = []
 
     async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
@@ -62,11 +62,11 @@ class TritonHttp:
         return from_json(bytes(reply.body))
 
     async def _exchange(self, line: str, headers: Mapping[str, str], body: bytes) -> "_Reply":
-        sent = {**self._headers, **headers, "Content-Length": len(body)}
-        head = f"{line} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+        own = _lines(headers) if headers else ""
+        head = f"{line} HTTP/1.1\r\n{self._headers}{own}Content-Length: {len(body)}\r\n\r\n"
         connection = await self._connection()
         try:
-            reply = await connection.ask(head.encode("latin-1") + b"\r\n" + body)
+            reply = await connection.ask(head.encode("latin-1") + body)
         except BaseException:
             # An answer that comes after all would be taken for the next request's.
             connection.transport.abort()
@@ -86,7 +86,13 @@ class TritonHttp:
         return new
 
 
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+
+
 def _rows(values: list[Any], rows: int, width: int) -> list[list[Any]]:
+    if rows == 1:
+        return [values]
     return [values[width * row : width * (row + 1)] for row in range(rows)]
 
 

@@ -12,6 +12,7 @@ from clients import RequestTimeout, SentimentError
 from clients.pipeline import Outcome
 from gateway.bodies import read_json
 from gateway.callers import Caller, current_caller, identify
+from gateway.front import Front
 from gateway.models import Model
 from gateway.problem import Problem
 from gateway.problems import answer_error, from_client
@@ -38,17 +39,19 @@ class DirectRoute(APIRoute):
 class Shortcut:
     """Hands the route below its requests at once: FastAPI's layers and its search for the route cost time."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, services: Services) -> None:
         [route] = router.routes
         assert isinstance(route, DirectRoute)
         self._app, self._route = app, route
+        self._front = Front(route.handle, services)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request whose path and method are the route's; the application has the others."""
-        mine = scope.get("path") == self._route.path and scope["method"] in self._route.methods
-        if mine:
-            scope["route"] = self._route
-        await (self._route.handle if mine else self._app)(scope, receive, send)
+        if scope.get("path") == self._route.path and scope["method"] in self._route.methods:
+            scope["app"], scope["route"] = self._app, self._route
+            await self._front(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 router = APIRouter(route_class=DirectRoute)
@@ -94,18 +97,19 @@ async def ask(
 
     Raises Problem (413, 429, 503, 504) or what `clients` raises.
     """
-    state = request.state
-    state.model, state.texts = model.name, len(texts)
+    state = request.scope["state"]
+    state["model"], state["texts"] = model.name, len(texts)
     services.limiter.take(caller, len(texts))
     limit = min(timeout or services.settings.request_timeout, services.settings.request_timeout)
     with services.backlog.admit(len(texts)):
         try:
-            outcomes = await model.outcomes(texts, state.request_id, limit)
+            outcomes = await model.outcomes(texts, state["request_id"], limit)
         except (TimeoutError, RequestTimeout):
             raise Problem(504, f"No answer within {limit:g} s; send less at once, or allow more.") from None
-    state.tokens = sum(outcome.num_tokens for outcome in outcomes if not isinstance(outcome, Exception))
+    tokens = sum(outcome.num_tokens for outcome in outcomes if not isinstance(outcome, Exception))
     services.metrics.texts(model.name).inc(len(texts))
-    services.metrics.tokens(model.name).inc(state.tokens)
+    services.metrics.tokens(model.name).inc(tokens)
+    state["tokens"] = tokens
     return outcomes
 
 
