@@ -119,9 +119,10 @@ class QuantizeDequantize(Int8):
             "DequantizeLinear", self.encoded(g, x), *self.scale_and_zero(g, x), name=f"{name}.decoded"
         )
         weight = g.node("DequantizeLinear", codes, scales, zeros, axis=1, name=f"{name}.weights")
-        wanted = np.zeros(len(dense.weight)) if dense.bias is None else dense.bias
+        if dense.bias is None:
+            return g.node("Gemm", decoded, weight, name=name)
         scale = self.affines[x].scale
-        steps = quantize_weight(dense.weight, wanted, float(scale)).scales * scale
+        steps = quantize_weight(dense.weight, dense.bias, float(scale)).scales * scale
         addend = g.node("DequantizeLinear", bias, g.constant(f"{name}.steps", steps), axis=0)
         return g.node("Gemm", decoded, weight, addend, name=name)
 
