@@ -49,7 +49,7 @@ def check_media_type(request: Request) -> None:
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
         raise Problem(415, f"The body's type is {media_type[:80] or 'empty'}. {CURL_HINT}")
-    name, _, charset = parameters.partition("=")
+    name, _, charset = parameters.strip().partition("=")
     if name.strip() == "charset" and charset.strip('" ') not in ("utf-8", "utf8", "us-ascii"):
         raise Problem(415, "JSON is read as UTF-8 only; encode the body so, and leave the charset away.")
     if request.headers.get("content-encoding", "identity").lower() != "identity":

@@ -178,6 +178,15 @@ def test_the_clip_of_a_hidden_tensors_codes_is_its_relu(model: ModelProto) -> No
     assert not any(node.op_type == "Relu" for node in model.graph.node if node.output[0].startswith("layer0"))
 
 
+def test_a_product_has_a_bias_only_where_it_adds_something(model: ModelProto) -> None:
+    values = constants(model)
+    biases = [node.input[6] for node in model.graph.node if node.op_type == "QGemm" and len(node.input) > 6]
+    named = [bias for bias in biases if bias]
+    assert named
+    assert len(named) < len(biases)
+    assert all(values[bias].any() for bias in named)
+
+
 def test_kept_products_are_in_float32(checkpoint: Checkpoint) -> None:
     folded = fold(checkpoint.config, checkpoint.weights)
     model = build_int8(checkpoint, Int8Options(keep=("layer0.read", "layer0.ffn0.out", "embeddings")))
