@@ -119,7 +119,7 @@ class QuantizeDequantize(Int8):
             "DequantizeLinear", self.encoded(g, x), *self.scale_and_zero(g, x), name=f"{name}.decoded"
         )
         weight = g.node("DequantizeLinear", codes, scales, zeros, axis=1, name=f"{name}.weights")
-        if dense.bias is None:
+        if dense.bias is None or not bias:
             return g.node("Gemm", decoded, weight, name=name)
         scale = self.affines[x].scale
         steps = quantize_weight(dense.weight, dense.bias, float(scale)).scales * scale

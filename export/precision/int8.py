@@ -210,7 +210,7 @@ class Int8(Precision):
             g.constant(f"{name}.weight", weight),
             g.constant(f"{name}.weight.scale", codes.scales),
             g.constant(f"{name}.weight.zero", np.zeros(len(codes.scales), np.int8)),
-            "" if dense.bias is None else g.constant(f"{name}.bias", codes.bias),
+            g.constant(f"{name}.bias", codes.bias) if codes.bias.any() else "",
         )
 
     def encoded(self, g: GraphBuilder, x: str) -> str:
