@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks.rivals.graphs_in_turn import Session, deepened, times
 from benchmarks.rivals.openvino_encoder import Encoder, open_session
 from export.checkpoint.reading import Checkpoint, load_checkpoint
-from export.graph.algebra import Linear
+from export.graph.algebra import Linear, bias_of
 from export.graph.assembly import Precision, build_graph
 from export.graph.builder import CONTRIB, GraphBuilder
 from export.graph.folding import fold
@@ -119,10 +119,10 @@ class QuantizeDequantize(Int8):
             "DequantizeLinear", self.encoded(g, x), *self.scale_and_zero(g, x), name=f"{name}.decoded"
         )
         weight = g.node("DequantizeLinear", codes, scales, zeros, axis=1, name=f"{name}.weights")
-        if dense.bias is None or not bias:
+        if not bias:
             return g.node("Gemm", decoded, weight, name=name)
         scale = self.affines[x].scale
-        steps = quantize_weight(dense.weight, dense.bias, float(scale)).scales * scale
+        steps = quantize_weight(dense.weight, bias_of(dense), float(scale)).scales * scale
         addend = g.node("DequantizeLinear", bias, g.constant(f"{name}.steps", steps), axis=0)
         return g.node("Gemm", decoded, weight, addend, name=name)
 

@@ -11,14 +11,13 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from opentelemetry import trace
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.problem import Problem
 from gateway.problems import respond
 from gateway.services import Services
-from gateway.tracing import trace_id
+from gateway.tracing import request_span, trace_id
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 UPLOADS = "/v1/tasks"
@@ -109,8 +108,7 @@ class Visit:
         given = self._headers.get(b"x-request-id", b"").decode("latin-1")
         known = given and REQUEST_ID.fullmatch(given)
         self.request_id = self.state["request_id"] = given if known else f"{random.getrandbits(64):016x}"
-        self.span = trace.get_current_span()
-        self.span.set_attribute("request_id", self.request_id)
+        self.span = request_span(self.request_id)
 
     def check_length(self) -> None:
         """Refuses a body whose Content-Length is over the limit, before any of it is read."""

@@ -30,6 +30,13 @@ def traceparent() -> str:
     return carrier.get("traceparent", "")
 
 
+def request_span(request_id: str) -> Span:
+    """The span of the request at work, with this id as an attribute."""
+    span = trace.get_current_span()
+    span.set_attribute("request_id", request_id)
+    return span
+
+
 def trace_id(span: Span | None = None) -> str | None:
     """Trace id of this span, or of the request at work: 32 hexadecimal digits, for the log."""
     context = (span or trace.get_current_span()).get_span_context()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
 from export.checkpoint.reading import Checkpoint
-from export.graph.algebra import Array, Linear
+from export.graph.algebra import Array, Linear, bias_of
 from export.graph.assembly import Precision, build_graph
 from export.graph.builder import CONTRIB, GraphBuilder
 from export.graph.folding import Folded, fold
@@ -203,8 +203,7 @@ class Int8(Precision):
         QGemm writes a bias to every row of the result before it adds the product. That takes up to a sixth of
         its time, also where the bias is zero.
         """
-        bias = np.zeros(len(dense.weight)) if dense.bias is None else dense.bias
-        codes = quantize_weight(dense.weight, bias, float(self.affines[x].scale))
+        codes = quantize_weight(dense.weight, bias_of(dense), float(self.affines[x].scale))
         weight = np.ascontiguousarray(codes.codes.T) if transpose else codes.codes[:, :, None]
         return (
             g.constant(f"{name}.weight", weight),
