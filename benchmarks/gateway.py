@@ -69,8 +69,7 @@ class Round:
 def gateway(server: TritonServer) -> Iterator[tuple[str, int]]:
     """A gateway process before this server: its URL and process id."""
     python = find_interpreter(server.options.python).executable
-    urls = {"TRITON_URL": server.grpc_url, "TRITON_HTTP_URL": server.http_url}
-    settings = {"GATEWAY_PORT": "0", "ACCESS_LOG": os.devnull, **urls}
+    settings = {"GATEWAY_PORT": "0", "ACCESS_LOG": os.devnull, "TRITON_URL": server.grpc_url}
     process = subprocess.Popen(
         [python, "-m", "gateway"],
         cwd=PACKAGE.parent,

@@ -1,18 +1,26 @@
 """Triton over gRPC's asyncio support, for a process that has one event loop.
 
-An answer comes without the threads of grpc_transport.py, which says why this is not for every process.
+An answer comes without the threads of grpc_transport.py, which says why this is not for every process. It
+calls tritonclient's generated stub, not its InferenceServerClient, which takes 0.1 ms more of processor time
+for a request with one text.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
 
-import tritonclient.grpc.aio as triton_grpc
+import grpc
+import numpy as np
+from google.protobuf.json_format import MessageToDict
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.utils import InferenceServerException, deserialize_bytes_tensor, triton_to_np_dtype
 
 from .endpoint import Endpoint
-from .grpc_transport import call_arguments, connect, lower_case
+from .grpc_transport import CHANNEL, lower_case
 from .request_options import RequestOptions
 from .sentiment import Sentiment
-from .tensors import read_sentiments
+from .tensors import INPUT, read_sentiments
+
+T = TypeVar("T")
 
 
 class GrpcAioTransport:
@@ -20,20 +28,60 @@ class GrpcAioTransport:
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str]) -> None:
         self._headers = lower_case(headers)
-        self._client = connect(triton_grpc.InferenceServerClient, endpoint)
+        self._metadata = tuple(self._headers.items())
+        if endpoint.tls:
+            credentials = grpc.ssl_channel_credentials()
+            self._channel = grpc.aio.secure_channel(endpoint.address, credentials, options=CHANNEL)
+        else:
+            self._channel = grpc.aio.insecure_channel(endpoint.address, options=CHANNEL)
+        self._triton = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
-        result = await self._client.infer(model, **call_arguments(texts, options, self._headers))
-        return read_sentiments(result.as_numpy, len(texts))
+        request = service_pb2.ModelInferRequest(
+            model_name=model,
+            id=options.request_id,
+            inputs=[{"name": INPUT, "datatype": "BYTES", "shape": [len(texts), 1]}],
+            raw_input_contents=[_packed(texts)],
+        )
+        request.parameters["timeout"].int64_param = options.microseconds
+        for name, value in options.parameters.items():
+            request.parameters[name].bool_param = value
+        metadata = tuple(options.headers(self._headers).items())
+        answer = await _answer(self._triton.ModelInfer(request, metadata=metadata, timeout=options.timeout))
+        outputs = zip(answer.outputs, answer.raw_output_contents, strict=True)
+        arrays = {tensor.name: _array(tensor, content) for tensor, content in outputs}
+        return read_sentiments(arrays.get, len(texts))
 
     async def model_config(self, model: str, timeout: float) -> Mapping[str, Any]:
-        answer = await self._client.get_model_config(
-            model, headers=self._headers, as_json=True, client_timeout=timeout
-        )
-        return answer["config"]
+        request = service_pb2.ModelConfigRequest(name=model)
+        answer = await _answer(self._triton.ModelConfig(request, metadata=self._metadata, timeout=timeout))
+        return MessageToDict(answer.config, preserving_proto_field_name=True)
 
     async def is_ready(self, model: str, timeout: float) -> bool:
-        return await self._client.is_model_ready(model, headers=self._headers, client_timeout=timeout)
+        request = service_pb2.ModelReadyRequest(name=model)
+        answer = await _answer(self._triton.ModelReady(request, metadata=self._metadata, timeout=timeout))
+        return answer.ready
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._channel.close()
+
+
+async def _answer(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except grpc.RpcError as error:
+        raise InferenceServerException(error.details(), str(error.code())) from error
+
+
+def _packed(texts: Sequence[str]) -> bytes:
+    """A BYTES tensor as Triton takes it: each element after its length in 4 bytes, little-endian."""
+    elements = [text.encode() for text in texts]
+    return b"".join(part for each in elements for part in (len(each).to_bytes(4, "little"), each))
+
+
+def _array(tensor: service_pb2.ModelInferResponse.InferOutputTensor, content: bytes) -> np.ndarray:
+    if tensor.datatype == "BYTES":
+        flat = deserialize_bytes_tensor(content)
+    else:
+        flat = np.frombuffer(content, triton_to_np_dtype(tensor.datatype))
+    return flat.reshape(tensor.shape)

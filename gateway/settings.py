@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from clients.endpoint import Protocol, parse_endpoint
+from clients.endpoint import parse_endpoint
 from gateway.errors import GatewayError
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -32,15 +32,13 @@ def _not_any(origins: tuple[str, ...]) -> tuple[str, ...]:
     return origins
 
 
-def _spoken(protocol: Protocol) -> AfterValidator:
-    def check(url: str) -> str:
-        parse_endpoint(url, protocol)
-        return url
-
-    return AfterValidator(check)
+def _over_grpc(url: str) -> str:
+    parse_endpoint(url, "grpc")
+    return url
 
 
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
+GrpcUrl = Annotated[str, AfterValidator(_over_grpc)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 
 
@@ -48,8 +46,7 @@ class Settings(BaseModel):
     """Settings by the name of their environment variable. Times in seconds, sizes in bytes.
 
     GATEWAY_HOST, GATEWAY_PORT: where it listens; port 0 picks a free one.
-    TRITON_URL: Triton's gRPC address. TRITON_HTTP_URL: its HTTP address; where it is set, single texts go
-        there, which costs less.
+    TRITON_URL: Triton's gRPC address.
     MODELS: the ensembles that it offers; the first one is the default.
     GATEWAY_DATA: folder of what outlives a request (uploads and results of tasks).
     BROKER_URL: of Celery, such as amqp://... or redis://...; empty is the embedded one.
@@ -76,8 +73,7 @@ class Settings(BaseModel):
 
     host: str = Field("127.0.0.1", alias="GATEWAY_HOST")
     port: int = Field(8080, alias="GATEWAY_PORT", ge=0, le=65535)
-    triton_url: Annotated[str, _spoken("grpc")] = Field("127.0.0.1:8001", alias="TRITON_URL", min_length=1)
-    triton_http_url: Annotated[str, _spoken("http")] = Field("", alias="TRITON_HTTP_URL")
+    triton_url: GrpcUrl = Field("127.0.0.1:8001", alias="TRITON_URL", min_length=1)
     models: Names = Field(("sentiment", "sentiment_fast"), alias="MODELS", min_length=1)
     data_folder: Path = Field(Path(".cache/gateway"), alias="GATEWAY_DATA")
     broker_url: str = Field("", alias="BROKER_URL")

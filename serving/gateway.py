@@ -13,15 +13,13 @@ from serving.runtime import PACKAGE, find_interpreter
 
 PROBE_SECONDS = 2.0
 ACCESS_LOG = ".cache/gateway/access.log"
-HTTP_URL = "TRITON_HTTP_URL"
 
 
 class GatewayChild(CommandChild):
     """`python -m gateway` in front of this server, run by the server's Python.
 
     port: 0 picks a free one. Other settings come from environment variables (docs/guides/gateway.md). The
-    access log goes to a file unless ACCESS_LOG says otherwise. Single texts go to Triton over HTTP, unless
-    TRITON_HTTP_URL is set and empty. Raises ServingError where the port is taken.
+    access log goes to a file unless ACCESS_LOG says otherwise. Raises ServingError where the port is taken.
     """
 
     def __init__(self, server: TritonServer, port: int, log: Sink) -> None:
@@ -52,7 +50,6 @@ class GatewayChild(CommandChild):
             "GATEWAY_HOST": self.host,
             "GATEWAY_PORT": str(self.port),
             "TRITON_URL": self._server.grpc_url,
-            HTTP_URL: "" if os.environ.get(HTTP_URL) == "" else self._server.http_url,
             ENDPOINT: self._server.options.otlp_endpoint,
         }
         super().start(cancelled)

@@ -11,8 +11,7 @@ from tests.gateway.running import Gateway, gateway_process
 def gateway(server: TritonServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway before the shared Triton server; leave it as you found it."""
     folder = tmp_path_factory.mktemp("gateway")
-    urls = {"TRITON_HTTP_URL": server.http_url}
-    with gateway_process(server.grpc_url, GATEWAY_DATA=str(folder), **urls) as running:
+    with gateway_process(server.grpc_url, GATEWAY_DATA=str(folder)) as running:
         yield running
 
 

@@ -120,7 +120,7 @@ def test_a_key_file_that_is_wrong_stops_the_start_in_one_line(
 @pytest.mark.parametrize(
     ("name", "value"),
     [("GATEWAY_PORT", "eighty"), ("MAX_BODY", "10 elephants"), ("RATE_LIMIT", "-1"), ("CORS_ORIGINS", "*"),
-     ("API_KEYS_FILE", "nowhere/keys"), ("TRITON_URL", "ftp://here"), ("TRITON_HTTP_URL", "grpc://here")],
+     ("API_KEYS_FILE", "nowhere/keys"), ("TRITON_URL", "ftp://here")],
 )  # fmt: skip
 def test_a_wrong_setting_is_named_in_one_line(name: str, value: str) -> None:
     refused = run_gateway(**{"GATEWAY_PORT": "0", name: value}, check=False)

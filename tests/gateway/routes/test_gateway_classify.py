@@ -1,5 +1,6 @@
 """POST /v1/classify on the real gateway and the real Triton: answers, shapes of the body, errors."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -70,6 +71,32 @@ def test_a_long_list_is_split_and_keeps_its_order(api: httpx.Client) -> None:
         each["num_tokens"] for each in alone
     ]
     assert len(answers) == 300
+
+
+def counted(server: TritonServer) -> tuple[int, int]:
+    """Requests and texts that Triton's ensemble has answered."""
+    url = f"{server.http_url}/v2/models/sentiment/stats"
+    [stats] = requests.get(url, timeout=60).json()["model_stats"]
+    return int(stats["inference_stats"]["success"]["count"]), int(stats["inference_count"])
+
+
+def test_texts_of_many_clients_go_together_and_each_gets_its_own_answer(
+    api: httpx.Client, server: TritonServer
+) -> None:
+    bodies = [f"Film {number}. " + "Good, not great. " * (number % 30) for number in range(96)]
+    bodies[10:15] = ["", "日本の映画 \x00 👍🏽", "word " * 700, "x" * (1 << 20) + "x", "film"]
+    expected = {text: generate(server, text)["score"] for text in bodies if len(text) < 1 << 20}
+    before = counted(server)
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(lambda text: classify(api, text), bodies))
+    after = counted(server)
+    assert problem(answers[13], 413)
+    for text, answer in zip(bodies, answers, strict=True):
+        if text in expected:
+            assert answer.json()[0]["score"] == pytest.approx(expected[text], abs=1e-4)
+    sent, texts = (now - then for now, then in zip(after, before, strict=True))
+    assert texts >= len(expected)
+    assert sent < 0.7 * texts
 
 
 def test_no_texts_give_no_answers(api: httpx.Client) -> None:
