@@ -36,11 +36,13 @@ class GrpcTransport:
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str]) -> None:
         self._headers = lower_case(headers)
-        self._client = connect(triton_grpc.InferenceServerClient, endpoint)
+        self._client = triton_grpc.InferenceServerClient(
+            endpoint.address, ssl=endpoint.tls, channel_args=CHANNEL
+        )
 
     async def infer(self, model: str, texts: Sequence[str], options: RequestOptions) -> list[Sentiment]:
         answer = Answer()
-        arguments = call_arguments(texts, options, self._headers)
+        arguments = _arguments(texts, options, self._headers)
         calls.begin()
         try:
             call = self._client.async_infer(model, callback=answer.deliver, **arguments)
@@ -77,15 +79,8 @@ def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def connect(client: type[T], endpoint: Endpoint) -> T:
-    """One of tritonclient's gRPC clients on a channel of its own."""
-    return client(endpoint.address, ssl=endpoint.tls, channel_args=CHANNEL)  # type: ignore[call-arg]
-
-
-def call_arguments(
-    texts: Sequence[str], options: RequestOptions, headers: Mapping[str, str]
-) -> dict[str, Any]:
-    """What every form of tritonclient's `infer` over gRPC takes beside the model's name."""
+def _arguments(texts: Sequence[str], options: RequestOptions, headers: Mapping[str, str]) -> dict[str, Any]:
+    """What `async_infer` takes beside the model's name and the callback."""
     tensor = triton_grpc.InferInput(INPUT, [len(texts), 1], "BYTES")
     tensor.set_data_from_numpy(text_tensor(texts))
     return {
