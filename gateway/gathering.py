@@ -89,6 +89,10 @@ class Gathering:
     async def _answer(self, group: _Group) -> None:
         try:
             answers = await self._answers(group)
+        except asyncio.CancelledError:
+            for future in group.outcomes:
+                future.cancel()  # nobody shall wait for ever
+            raise
         finally:
             self._leave(len(group.texts))
         for future, answer in zip(group.outcomes, answers, strict=True):

@@ -46,9 +46,9 @@ class Model:
     async def outcomes(self, texts: Sequence[str], request_id: str, timeout: float) -> list[Outcome]:
         """One outcome a text, in order. Raises TimeoutError after `timeout` s, and what `clients` raises."""
         context = traceparent()
-        if len(texts) == 1:
-            return [await self._gathering.outcome(texts[0], request_id, timeout, context)]
         async with asyncio.timeout(timeout):
+            if len(texts) == 1:
+                return [await self._gathering.outcome(texts[0], request_id, timeout, context)]
             return [outcome async for outcome in self.lists.outcomes(texts, request_id, timeout, context)]
 
     async def _at_once(

@@ -9,10 +9,21 @@ from tests.clients import fakes
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import asyncio, json, sys
+import asyncio, json, os, socket, sys
 from clients import AsyncSentimentClient, Limits, RequestTimeout
 
 TEXTS = [f"text {number}" for number in range(40)]
+
+def patience_of_connections():
+    # Seconds after which the kernel gives up on a peer that is silent (tcp(7), TCP_USER_TIMEOUT).
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            with socket.socket(fileno=os.dup(int(name))) as each:
+                each.getpeername()
+                if each.family in (socket.AF_INET, socket.AF_INET6):
+                    yield each.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) / 1000
+        except OSError:
+            pass  # no socket, or one without a peer
 
 async def main(url):
     found = {}
@@ -20,6 +31,7 @@ async def main(url):
         lists = await asyncio.gather(*(client.classify(TEXTS) for _ in range(4)))
         found["right"] = all([each.label for each in answers] == TEXTS for answers in lists)
         found["transport"] = type(client._here().transport).__name__
+        found["patience"] = list(patience_of_connections())
         found["after two refusals"] = (await client.classify_one("again")).label
         try:
             [outcome async for outcome in client.outcomes(["late"], timeout=0.3)]
@@ -49,6 +61,7 @@ def test_an_asyncio_service_gets_right_answers_retries_and_time_limits() -> None
     assert found == {
         "right": True,
         "transport": "GrpcAioTransport",
+        "patience": [20.0],
         "after two refusals": "again",
         "left": "CancelledError",
         "at last": "at last",

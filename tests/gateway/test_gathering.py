@@ -169,6 +169,17 @@ def test_a_busy_server_is_asked_once() -> None:
     run(test)
 
 
+def test_a_cancelled_request_leaves_nobody_waiting() -> None:
+    async def test() -> None:
+        def cancelled(texts: tuple[str, ...]) -> None:
+            if len(texts) > 1:
+                raise asyncio.CancelledError
+
+        assert await answers_of_four(Triton(cancelled)) == ["CancelledError"] * 4
+
+    run(test)
+
+
 def test_who_leaves_costs_the_others_nothing(patient: None) -> None:
     async def test() -> None:
         triton = Triton()
