@@ -12,13 +12,18 @@ import grpc
 import numpy as np
 from google.protobuf.json_format import MessageToDict
 from tritonclient.grpc import service_pb2, service_pb2_grpc
-from tritonclient.utils import InferenceServerException, deserialize_bytes_tensor, triton_to_np_dtype
+from tritonclient.utils import (
+    InferenceServerException,
+    deserialize_bytes_tensor,
+    serialize_byte_tensor,
+    triton_to_np_dtype,
+)
 
 from .endpoint import Endpoint
 from .grpc_transport import CHANNEL, lower_case
 from .request_options import RequestOptions
 from .sentiment import Sentiment
-from .tensors import INPUT, read_sentiments
+from .tensors import INPUT, read_sentiments, text_tensor
 
 T = TypeVar("T")
 
@@ -41,7 +46,7 @@ class GrpcAioTransport:
             model_name=model,
             id=options.request_id,
             inputs=[{"name": INPUT, "datatype": "BYTES", "shape": [len(texts), 1]}],
-            raw_input_contents=[_packed(texts)],
+            raw_input_contents=[serialize_byte_tensor(text_tensor(texts)).item()],
         )
         request.parameters["timeout"].int64_param = options.microseconds
         for name, value in options.parameters.items():
@@ -71,12 +76,6 @@ async def _answer(call: Awaitable[T]) -> T:
         return await call
     except grpc.RpcError as error:
         raise InferenceServerException(error.details(), str(error.code())) from error
-
-
-def _packed(texts: Sequence[str]) -> bytes:
-    """A BYTES tensor as Triton takes it: each element after its length in 4 bytes, little-endian."""
-    elements = [text.encode() for text in texts]
-    return b"".join(part for each in elements for part in (len(each).to_bytes(4, "little"), each))
 
 
 def _array(tensor: service_pb2.ModelInferResponse.InferOutputTensor, content: bytes) -> np.ndarray:
