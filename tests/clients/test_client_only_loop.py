@@ -68,3 +68,57 @@ def test_an_asyncio_service_gets_right_answers_retries_and_time_limits() -> None
     }
     assert fake.peak == 3
     assert fake.parameters[requests + 3]["timeout"] == 300_000
+
+
+ERRORS = """
+import asyncio, json, sys
+from clients import AsyncSentimentClient, Limits, SentimentError
+
+def connect(url):
+    limits = Limits(timeout=30, deadline=0, max_in_flight=3)
+    return AsyncSentimentClient(url, "grpc", limits=limits, headers={"Authorization": "us"}, only_loop=True)
+
+async def ask(client, text):
+    try:
+        return (await client.classify_one(text)).label
+    except SentimentError as error:
+        return [type(error).__name__, getattr(error, "retry_after", None)]
+
+async def main(url, nobody):
+    async with connect(url) as client:
+        await client.connect()
+        found = [(await client.model_config())["name"]]
+        found.append(await ask(client, "na\\u00efve \\u0000 \\u4e16"))
+        for text in ("busy", "proxied", "overload", "queue", "internal", "reset", "unwelcome", "welcome"):
+            found.append(await ask(client, text))
+    async with connect(nobody) as client:
+        found.append([await ask(client, "anyone?"), await client.is_ready()])
+    print(json.dumps(found))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_its_errors_are_those_of_the_sdk() -> None:
+    with fakes.grpc_server() as fake:
+        fake.faults.extend([None, "busy", "proxy", "overload", "queue", "internal", "reset"])
+        fake.refuses = lambda text: text == "unwelcome"
+        program = [sys.executable, "-c", ERRORS, fake.url, f"127.0.0.1:{fakes.free_port()}"]
+        ended = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout) == [
+        "sentiment",
+        "naïve \x00 世",
+        ["ServerUnavailable", None],
+        ["ServerError", None],
+        ["ServerBusy", 0.4],
+        ["ServerBusy", None],
+        ["ServerError", None],
+        ["ServerUnavailable", None],
+        ["InvalidText", None],
+        "welcome",
+        [["ServerUnavailable", None], False],
+    ]
+    assert fake.tokens == ["us"] * len(fake.peers)
+    assert len(set(fake.peers)) == 1
+    assert fake.parameters[0] == {"timeout": 30_000_000}
